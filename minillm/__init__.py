@@ -1,0 +1,1 @@
+"""Small GPT and BERT models, built from scratch: the code of the book."""
