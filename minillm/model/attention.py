@@ -1,0 +1,205 @@
+"""Attention: how one position reads the others.
+
+`attention` is the paper's formula, every step in sight. `fast_attention` gives the same numbers
+through torch's fused kernel, and `MultiHeadAttention` builds on it. Masks are boolean, True = may
+attend, and broadcast to (B, H, T_query, T_key).
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from minillm.model.positions import alibi_bias, alibi_slopes
+
+
+def causal_mask(T_query, T_key, device=None):
+    """True where a key is not later than the query: nobody reads the future.
+
+    The queries are the last T_query of the T_key positions. Returns (T_query, T_key) booleans.
+
+    >>> causal_mask(2, 3).int().tolist()
+    [[1, 1, 0], [1, 1, 1]]
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.3.
+    Built in chapter 3.
+    """
+    return torch.ones(T_query, T_key, dtype=torch.bool, device=device).tril(T_key - T_query)
+
+
+def attention_weights(q, k, mask=None, bias=None):
+    """How much each query reads of each key: rows that sum to one.
+
+    Args:
+        q: queries (..., T_query, D).
+        k: keys (..., T_key, D).
+        mask: boolean, True = may attend, broadcasts to (..., T_query, T_key).
+        bias: numbers added to the scores, same shape, such as ALiBi's.
+
+    Returns:
+        (..., T_query, T_key). A query that may attend to nothing has a row of zeros.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+    Built in chapter 3.
+    """
+    scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (..., T_query, T_key)
+    if bias is not None:
+        scores = scores + bias
+    if mask is None:
+        return scores.softmax(dim=-1)
+    weights = scores.masked_fill(~mask, -math.inf).softmax(dim=-1)
+    return weights.masked_fill(~mask, 0.0)  # where all is masked, softmax gives 0 / 0
+
+
+def attention(q, k, v, mask=None, bias=None):
+    """Scaled dot-product attention: each query gets the weighted mean of the values.
+
+    Args:
+        q: queries (..., T_query, D).
+        k: keys (..., T_key, D).
+        v: values (..., T_key, D_value).
+        mask: boolean, True = may attend, broadcasts to (..., T_query, T_key).
+        bias: numbers added to the scores, same shape, such as ALiBi's.
+
+    Returns:
+        (..., T_query, D_value).
+
+    >>> v = torch.tensor([[1.0], [3.0]])
+    >>> attention(torch.zeros(1, 2), torch.zeros(2, 2), v).tolist()
+    [[2.0]]
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, equation 1.
+    Built in chapter 3.
+    """
+    return attention_weights(q, k, mask, bias) @ v
+
+
+def fast_attention(q, k, v, mask=None, bias=None, causal=False, dropout=0.0):
+    """`attention` through torch's fused kernel, which never stores the (T_query, T_key) weights.
+
+    Args:
+        q, k, v, mask, bias: as for `attention`.
+        causal: the kernel's own causal mask, for T_query = T_key and instead of `mask` and `bias`.
+        dropout: share of the weights that is dropped.
+
+    Returns:
+        (..., T_query, D_value), equal to `attention` up to rounding.
+
+    Source: Dao et al. 2022, FlashAttention, arXiv:2205.14135.
+    Built in chapter 4.
+    """
+    if bias is not None:
+        mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
+    return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
+
+
+class KeyValueCache:
+    """Keys and values of the tokens read so far, for one layer, in memory set aside once.
+
+    Args:
+        capacity: how many tokens it can hold.
+
+    Built in chapter 8.
+    """
+
+    def __init__(self, capacity):
+        self.capacity, self.length = capacity, 0
+        self.keys = self.values = None
+
+    def append(self, k, v):
+        """Stores k and v, (B, H, T, D) each; returns all there are so far, (B, H, T_key, D)."""
+        if self.keys is None:
+            B, H, _, D = k.shape
+            self.keys = k.new_empty(B, H, self.capacity, D)
+            self.values = v.new_empty(B, H, self.capacity, D)
+        start, self.length = self.length, self.length + k.shape[2]
+        self.keys[:, :, start : self.length] = k
+        self.values[:, :, start : self.length] = v
+        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
+
+    def select(self, rows):
+        """Makes row i of the batch what row rows[i] was; `rows` holds integers (B,)."""
+        self.keys, self.values = self.keys[rows], self.values[rows]
+
+
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side, each on its own projection of the input.
+
+    Args:
+        d_model: width of the input and the output, C.
+        n_heads: number of heads, H; each is d_model / n_heads wide.
+        n_kv_heads: number of key and value heads, each shared by a group of query heads; None
+            means one for each query head.
+        causal: whether a token may attend to itself and earlier ones only.
+        bias: whether the four projections have biases.
+        dropout: share of the weights dropped in training.
+        qk_norm: whether queries and keys are normalised to root mean square one.
+        rotary: a `Rotary` that turns queries and keys, or None.
+        alibi: whether scores fall with distance, as in ALiBi.
+
+    Raises:
+        ValueError: if the heads do not divide evenly.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2; shared key and value heads:
+    Ainslie et al. 2023, arXiv:2305.13245; QK norm: Henry et al. 2020, arXiv:2010.04245.
+    Built in chapter 4.
+    """
+
+    def __init__(self, d_model, n_heads, *, n_kv_heads=None, causal=False, bias=True, dropout=0.0,
+                 qk_norm=False, rotary=None, alibi=False):  # fmt: skip
+        super().__init__()
+        n_kv_heads = n_kv_heads or n_heads
+        if d_model % n_heads:
+            raise ValueError(f"d_model ({d_model}) must be divisible by n_heads ({n_heads})")
+        if n_heads % n_kv_heads:
+            raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
+        self.d_head, self.group = d_model // n_heads, n_heads // n_kv_heads
+        self.causal, self.dropout, self.qk_norm, self.rotary = causal, dropout, qk_norm, rotary
+        self.register_buffer("slopes", alibi_slopes(n_heads) if alibi else None, persistent=False)
+        self.query = nn.Linear(d_model, d_model, bias)
+        self.key = nn.Linear(d_model, n_kv_heads * self.d_head, bias)
+        self.value = nn.Linear(d_model, n_kv_heads * self.d_head, bias)
+        self.out = nn.Linear(d_model, d_model, bias)
+
+    def project(self, x, memory=None, cache=None):
+        """x (B, T_query, C) asks, memory (B, T_key, C) answers, None meaning x itself.
+
+        Returns queries (B, H, T_query, D), keys and values (B, H, T_key, D).
+        """
+        memory = x if memory is None else memory
+        q, k, v = self.query(x), self.key(memory), self.value(memory)
+        q, k, v = (y.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for y in (q, k, v))
+        if self.qk_norm:
+            q, k = F.rms_norm(q, (self.d_head,)), F.rms_norm(k, (self.d_head,))
+        if self.rotary is not None:
+            start = 0 if cache is None else cache.length
+            q, k = self.rotary(q, start), self.rotary(k, start)
+        if cache is not None:
+            k, v = cache.append(k, v)
+        if self.group > 1:
+            k, v = (y.repeat_interleave(self.group, dim=1) for y in (k, v))
+        return q, k, v
+
+    def limits(self, T_query, T_key, mask=None):
+        """What `attention` needs beside q, k and v: the whole boolean mask, and ALiBi's bias."""
+        if self.causal and T_query > 1:
+            past = causal_mask(T_query, T_key, mask.device if mask is not None else None)
+            mask = past if mask is None else mask & past
+        bias = None if self.slopes is None else alibi_bias(self.slopes, T_query, T_key)
+        return mask, bias
+
+    def forward(self, x, memory=None, mask=None, cache=None):
+        q, k, v = self.project(x, memory, cache)
+        T_query, T_key = q.shape[2], k.shape[2]
+        dropout = self.dropout if self.training else 0.0
+        if self.causal and mask is None and self.slopes is None and T_query == T_key:
+            y = fast_attention(q, k, v, causal=True, dropout=dropout)
+        else:
+            y = fast_attention(q, k, v, *self.limits(T_query, T_key, mask), dropout=dropout)
+        return self.out(y.transpose(1, 2).flatten(2))  # (B, T_query, C)
+
+    def weights(self, x, memory=None, mask=None):
+        """The weights (B, H, T_query, T_key) that `forward` reads with, by `attention_weights`."""
+        q, k, _ = self.project(x, memory)
+        return attention_weights(q, k, *self.limits(q.shape[2], k.shape[2], mask))
