@@ -1,0 +1,47 @@
+"""The village: short stories about a small village, with exact probabilities.
+
+    from minillm.text import village
+
+    story = village.stories(1, seed=1)[0]
+    story.text, story.logprob              # the text, and its exact log-probability in nats
+    village.score("Anna was at the mill. Anna took the lamp.").reason
+    village.next_word("Anna was at the")   # the true distribution of the next word
+    village.continuations()                # every first sentence, with its probability
+
+It is the book's own corpus: it needs no download, never runs out, and has an oracle. `words.py`
+and `phrases.py` hold what can be said, `grammar.py` what can happen, `oracle.py` the functions
+above, `tasks.py` labelled examples for every task of the book.
+
+Built in chapter 1.
+"""
+
+from minillm.text.village.grammar import START, State
+from minillm.text.village.oracle import (
+    END,
+    Continuation,
+    Judgement,
+    Score,
+    Story,
+    continuations,
+    next_word,
+    score,
+    stories,
+    story,
+    words,
+)
+
+__all__ = [
+    "END",
+    "START",
+    "Continuation",
+    "Judgement",
+    "Score",
+    "State",
+    "Story",
+    "continuations",
+    "next_word",
+    "score",
+    "stories",
+    "story",
+    "words",
+]

@@ -1,0 +1,280 @@
+"""The village's oracle: sample stories, list what can come next, score any text exactly.
+
+    >>> story = stories(1, seed=1)[0]
+    >>> abs(score(story.text).logprob - story.logprob) < 1e-9
+    True
+
+Everything goes through the tree of `grammar.py`. Probabilities are exact; logarithms are natural,
+so every log-probability is in nats.
+
+But: no labels for tasks here (see `tasks.py`).
+"""
+
+import random
+import re
+from math import inf, log
+from typing import NamedTuple
+
+from minillm.text.village.grammar import START, Act, Choice, Said, State, after, root
+from minillm.text.village.reasons import reason
+from minillm.text.village.render import readings, text_of
+
+END = "<|endoftext|>"
+
+
+class Story(NamedTuple):
+    """A story: its text, its exact log-probability in nats (its end included), and how it was told.
+
+    `said[i]` is the meaning and form of sentence i, `states[i]` the state before it;
+    `states[-1]` is the state at the end.
+    """
+
+    text: str
+    logprob: float
+    said: tuple[Said, ...]
+    states: tuple[State, ...]
+
+
+class Continuation(NamedTuple):
+    """One possible next sentence ("" is the end of the story), its probability, the state after."""
+
+    text: str
+    probability: float
+    state: State | None
+
+
+class Judgement(NamedTuple):
+    """A scored sentence: its log-probability in nats, and why it could not happen (or None)."""
+
+    text: str
+    logprob: float
+    reason: str | None
+
+
+class Score(NamedTuple):
+    """A scored text: its log-probability in nats (or -inf), the first reason, each sentence."""
+
+    logprob: float
+    reason: str | None
+    sentences: list[Judgement]
+
+
+# Sampling: walk one branch.
+
+
+def _walk(s: State, rng: random.Random) -> tuple[Said | None, float]:
+    node, p = root(s), 1.0
+    while type(node) is Choice:
+        _, options, weights, then = node
+        n = len(options)
+        if n == 1:
+            node = then(options[0])
+        elif weights is None:
+            p /= n
+            node = then(options[int(rng.random() * n)])
+        else:
+            total = sum(weights)
+            x = rng.random() * total
+            for option, weight in zip(options, weights, strict=True):  # noqa: B007
+                x -= weight
+                if x < 0:
+                    break
+            p *= weight / total
+            node = then(option)
+    return node, log(p)
+
+
+def story(rng: random.Random) -> Story:
+    """Draw one story with the random numbers of `rng`.
+
+    Built in chapter 1.
+    """
+    s, said, states, texts, total = START, [], [START], [], 0.0
+    while True:
+        sentence, logprob = _walk(s, rng)
+        total += logprob
+        if sentence is None:
+            return Story(" ".join(texts), total, tuple(said), tuple(states))
+        s = after(s, sentence.act)
+        texts.append(text_of(sentence))
+        said.append(sentence)
+        states.append(s)
+
+
+def stories(n: int, seed: int = 0) -> list[Story]:
+    """Draw `n` stories; the same seed gives the same stories on every machine.
+
+    Args:
+        n: how many, 0 or more. The first stories don't depend on it.
+        seed: any integer; different seeds give independent stories.
+
+    Raises:
+        ValueError: `n` is negative or not an integer.
+
+    Built in chapter 1.
+    """
+    if not isinstance(n, int) or n < 0:
+        raise ValueError(f"n ({n!r}) must be a whole number of stories, 0 or more")
+    rng = random.Random(seed)
+    return [story(rng) for _ in range(n)]
+
+
+# Listing: visit every leaf.
+
+
+def continuations(s: State = START) -> list[Continuation]:
+    """Every sentence that can come next, with its probability and the state that follows.
+
+    The probabilities sum to one. `START` is the state before the first sentence.
+
+    Built in chapter 1.
+    """
+    leaves = []
+
+    def visit(node, p):
+        if type(node) is Choice:
+            total = len(node.options) if node.weights is None else sum(node.weights)
+            for i, option in enumerate(node.options):
+                visit(
+                    node.then(option), p * (1 if node.weights is None else node.weights[i]) / total
+                )
+        elif node is None:
+            leaves.append(Continuation("", p, None))
+        else:
+            leaves.append(Continuation(text_of(node), p, after(s, node.act)))
+
+    visit(root(s), 1.0)
+    return leaves
+
+
+# Scoring: follow the sentence's own branch.
+
+_TOPICS = {
+    "open": "open", "arrive": "arrive", "there": "thing", "own": "thing", "weather": "scene",
+    "animal": "scene", "stay": "unchanged", "keep": "unchanged", "lie": "unchanged",
+}  # fmt: skip
+
+
+def _follow(s: State, wanted: Said | None) -> float:
+    """The probability of `wanted` (None: the end) in state `s`, 0 if it can't be said there."""
+    node, p = root(s), 1.0
+    while type(node) is Choice:
+        what, options, weights, then = node
+        if wanted is None:
+            value = "end"
+        elif what == "topic":
+            value = _TOPICS.get(wanted.act.kind, wanted.act.who)
+        elif what == "act":
+            value = next((act for act in options if _agrees(act, wanted.act)), None)
+        else:
+            value = getattr(wanted if what in Said._fields else wanted.act, what)
+        if value not in options:
+            return 0.0
+        i = options.index(value)
+        p *= 1 / len(options) if weights is None else weights[i] / sum(weights)
+        node = then(value)
+    return p if node == wanted else 0.0
+
+
+def _agrees(partial: Act, act: Act) -> bool:
+    return all(a is None or a == b for a, b in zip(partial, act, strict=True))
+
+
+def _judge(s: State, sentence: str) -> tuple[State, Judgement]:
+    """The state after a sentence, and what is to be said of it."""
+    meant = list(readings(s, sentence))
+    for said in meant:
+        p = _follow(s, said)
+        if p and text_of(said) == sentence:
+            return after(s, said.act), Judgement(sentence, log(p), None)
+    if not meant:
+        why = f"{sentence!r} is no sentence of the village"
+    else:
+        why = reason(s, meant[0], sentence)
+    return s, Judgement(sentence, -inf, why)
+
+
+def score(text: str) -> Score:
+    """The exact log-probability of a text as a whole story, or why it could not be told.
+
+    A sentence that can't happen leaves the state as it was, and the next ones are judged from
+    there, so `sentences` says of each sentence whether it could have happened.
+
+    Returns:
+        Score: `logprob` in nats (-inf if any sentence is impossible, or the story can't end there),
+        `reason` (None, or why the first such sentence could not happen), and `sentences`.
+
+    Example:
+        >>> score("Anna was at the mill. Anna took the lamp.").reason
+        'Anna can\\'t take the lamp: the story has not named it'
+
+    Built in chapter 1.
+    """
+    s, total, first, judged = START, 0.0, None, []
+    for sentence in _sentences(text):
+        s, judgement = _judge(s, sentence)
+        judged.append(judgement)
+        total += judgement.logprob
+        first = first or judgement.reason
+    p = _follow(s, None)
+    total += log(p) if p else -inf
+    if not p and first is None:
+        first = reason(s, None)
+    return Score(total, first, judged)
+
+
+def next_word(prefix: str) -> dict[str, float]:
+    """The true distribution of the next word after `prefix`, the likeliest first.
+
+    A word is a run of letters, or one mark (`.` `,` `?` `"`); the end of the story is the word
+    `<|endoftext|>`. The probabilities sum to one.
+
+    Args:
+        prefix: the beginning of a story, cut after a whole word; "" asks for the first word.
+
+    Raises:
+        ValueError: no story begins like that; the message says why.
+
+    Example:
+        >>> sum(next_word("Anna was at the").values())
+        1.0
+
+    Built in chapter 1.
+    """
+    s = START
+    *whole, rest = _sentences(prefix, cut=True)
+    for sentence in whole:
+        s, judgement = _judge(s, sentence)
+        if judgement.reason:
+            raise ValueError(f"no story begins like that: {judgement.reason}")
+    said = words(rest)
+    distribution: dict[str, float] = {}
+    for text, p, _ in continuations(s):
+        ahead = words(text) or [END]
+        if ahead[: len(said)] == said:
+            word = ahead[len(said)]
+            distribution[word] = distribution.get(word, 0.0) + p
+    total = sum(distribution.values())
+    if not total:
+        raise ValueError(f"no story goes on with {rest!r} here")
+    ranked = sorted(distribution.items(), key=lambda item: (-item[1], item[0]))
+    return {word: p / total for word, p in ranked}
+
+
+def words(text: str) -> list[str]:
+    """Split a village text into words and marks.
+
+    Example:
+        >>> words("So she went to the mill.")
+        ['So', 'she', 'went', 'to', 'the', 'mill', '.']
+
+    Built in chapter 1.
+    """
+    return re.findall(r"\w+|[^\w\s]", text)
+
+
+def _sentences(text: str, cut: bool = False) -> list[str]:
+    """A text's sentences; with `cut`, the last one is the unfinished one, maybe empty."""
+    parts = text.split(".")
+    parts = [part.removeprefix(" ") + "." for part in parts[:-1]] + [parts[-1].strip()]
+    return parts if cut or parts[-1] else parts[:-1]
