@@ -1,0 +1,128 @@
+"""Batches: an array of token ids, seen as an endless shuffled stream of windows.
+
+Window number i of the stream is a pure function of the tokens, the seed and i. Nothing is drawn
+and forgotten, so a run goes on after a stop by asking for the next number, and a batch split into
+parts holds the same windows as the whole. The array is never copied: it may be a memory-mapped
+file larger than memory.
+
+But: windows run across the ends of documents, as in GPT-2 and GPT-3; no mask keeps them apart.
+"""
+
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from minillm.train.objectives import IGNORE
+
+
+class TokenWindows:
+    """Windows of `context_length` tokens from one array, for training and for evaluation.
+
+    In training, an epoch cuts the array into windows that don't overlap and goes through them in
+    a shuffled order, so that no token is seen twice before all were seen once (windows at random
+    places would miss a third of the text in an epoch and see another third twice or more). Each
+    epoch starts its cuts elsewhere, so that a word that fell on a cut gets its context next time.
+
+    Arguments:
+        tokens: (n,) ids; a numpy array (memory-mapped or not), a torch tensor on the CPU, a list.
+        context_length: T, in tokens.
+        seed: of the order; two streams with the same seed are the same.
+        boundary: the id that ends a document. Evaluation then starts its windows at the start of a
+            document where it can, so that a document that fits the context is seen whole.
+    Raises: ValueError if there are fewer than context_length + 1 tokens, or they aren't integers.
+
+    Example: with tokens 0 1 2 ... 99 and T = 4, `batch(0, 2)` is a pair of tensors (2, 4), say
+    [[41, 42, 43, 44], [9, 10, 11, 12]] and the targets [[42, 43, 44, 45], [10, 11, 12, 13]].
+
+    Built in chapter 7.
+    """
+
+    def __init__(
+        self, tokens: ArrayLike, context_length: int, seed: int = 0, boundary: int | None = None
+    ):
+        self.tokens = np.asarray(tokens)
+        if self.tokens.ndim != 1 or not np.issubdtype(self.tokens.dtype, np.integer):
+            shape, dtype = self.tokens.shape, self.tokens.dtype
+            raise ValueError(f"tokens must be integers in one dimension, not {dtype} of {shape}")
+        if len(self.tokens) < context_length + 1:
+            raise ValueError(
+                f"tokens ({len(self.tokens):,}) are too few for context_length ({context_length}): "
+                "give a longer text or a shorter context"
+            )
+        self.context_length = context_length
+        self.seed = seed
+        self.boundary = boundary
+        # The same number of windows in each epoch, wherever its cuts start.
+        self.n_windows = max(1, (len(self.tokens) - context_length) // context_length)
+        self._epochs: dict[int, np.ndarray] = {}
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Windows number start ... start + size - 1 of the stream.
+
+        Returns: inputs (size, T) and targets (size, T), int64; targets are one token further on.
+
+        Built in chapter 7.
+        """
+        numbers = range(start, start + size)
+        return self._read([self._start(i) for i in numbers], [0] * size)
+
+    def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Every token but the first as a target, exactly once, in batches of `size` windows.
+
+        What an earlier window has scored already, and the padding of the last window, is IGNORE.
+
+        Built in chapter 7.
+        """
+        windows = list(self._cover())
+        for i in range(0, len(windows), size):
+            starts, skips = zip(*windows[i : i + size], strict=True)
+            yield self._read(starts, skips)
+
+    def fingerprint(self) -> str:
+        """A checksum of the tokens and of how they are read, to tell two streams apart.
+
+        Built in chapter 7.
+        """
+        crc = zlib.crc32(np.ascontiguousarray(self.tokens))
+        return f"{len(self.tokens)}-{crc:08x}-{self.context_length}-{self.seed}"
+
+    def _start(self, number: int) -> int:
+        """Where window `number` of the stream starts in the array."""
+        epoch, k = divmod(number, self.n_windows)
+        if epoch not in self._epochs:
+            generator = np.random.default_rng([self.seed, epoch])
+            spare = len(self.tokens) - 1 - self.n_windows * self.context_length
+            offset = generator.integers(0, min(spare, self.context_length - 1) + 1)
+            order = generator.permutation(self.n_windows)
+            # A batch may straddle two epochs: keep the one before, forget the rest.
+            self._epochs = {e: s for e, s in self._epochs.items() if e == epoch - 1}
+            self._epochs[epoch] = offset + order * self.context_length
+        return int(self._epochs[epoch][k])
+
+    def _cover(self) -> Iterator[tuple[int, int]]:
+        """(start, skip) of windows that score each token once: not the first `skip` of a window."""
+        T, last = self.context_length, len(self.tokens) - 1
+        ends = np.flatnonzero(self.tokens == self.boundary) if self.boundary is not None else []
+        start = done = 0  # tokens[1 : done + 1] are scored
+        while done < last:
+            yield start, done - start
+            done = min(start + T, last)
+            i = np.searchsorted(ends, done, side="right") - 1
+            # The document that is cut at `done` starts after this boundary. If the window began
+            # later than that, the document is longer than a window: go on where we stopped.
+            start = int(ends[i]) if i >= 0 and ends[i] > start else done
+
+    def _read(self, starts: list[int], skips: list[int]) -> tuple[Tensor, Tensor]:
+        T = self.context_length
+        rows = np.zeros((len(starts), T + 1), dtype=np.int64)  # (B, T + 1)
+        scored = np.zeros((len(starts), T), dtype=bool)  # (B, T)
+        for b, (start, skip) in enumerate(zip(starts, skips, strict=True)):
+            window = self.tokens[start : start + T + 1]
+            rows[b, : len(window)] = window
+            scored[b, skip : len(window) - 1] = True
+        inputs, targets = rows[:, :-1], np.where(scored, rows[:, 1:], IGNORE)
+        return torch.from_numpy(inputs.copy()), torch.from_numpy(targets)
