@@ -95,7 +95,8 @@ def save(
         if tokenizer is not None:
             tokenizer.save(draft)
         if state is not None:
-            (draft / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            record = json.dumps({"format": FORMAT, **state})
+            (draft / "state.json").write_text(record, encoding="utf-8")
             save_file(tensors or {}, draft / "state.safetensors")
         for path in [*draft.iterdir(), draft]:
             _flush(path)
@@ -139,9 +140,6 @@ def load(folder: str | Path) -> Checkpoint:
     """
     path = latest(folder)
     about = _read_json(path / "config.json")
-    if about.get("format") != FORMAT:
-        given = about.get("format") or about.get("model_type") or "no format"
-        raise ValueError(f"{path / 'config.json'}: not a {FORMAT!r} but {given!r}")
     state = tensors = None
     if (path / "state.json").exists() or (path / "state.safetensors").exists():
         state = _read_json(path / "state.json")
@@ -230,8 +228,9 @@ def _read_json(file: Path) -> dict[str, Any]:
         raise FileNotFoundError(f"{file}: missing") from None
     except ValueError as error:  # also UnicodeDecodeError
         raise ValueError(f"{file}: truncated or not JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: not what minillm writes: a {type(content).__name__}")
+    given = content.get("format") if isinstance(content, dict) else None
+    if given != FORMAT:
+        raise ValueError(f"{file}: not a part of a {FORMAT!r}; its format is {given!r}")
     return content
 
 

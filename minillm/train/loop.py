@@ -154,9 +154,11 @@ def backward(
     Built in chapter 7.
     """
     device = next(model.parameters()).device
-    total, count = torch.zeros((), device=device), scored(batch)
+    total, count = torch.zeros((), device=device), int(scored(batch))
     for part in zip(*(t.chunk(parts) for t in batch), strict=True):
-        share = float(scored(part) / count)
+        share = int(scored(part)) / count
+        if share == 0:  # a mean over no targets is 0 / 0
+            continue
         with amp or contextlib.nullcontext():
             loss = objective(model, move(part, device)) * share
         loss.backward()

@@ -142,6 +142,8 @@ class Run:
         parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "best": {}, "random": {}}
         for key, tensor in tensors.items():
             part, _, name = key.partition("/")
+            if part not in parts:
+                raise ValueError(f"{found.path / 'state.safetensors'}: holds no run, but {key!r}")
             parts[part][name] = tensor
         self.optimizer.load_state_dict(parts["optimizer"])
         self.best = parts["best"]

@@ -1,0 +1,146 @@
+"""How weights move: the schedule, who decays, what Muon does."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_model import TinyModel, config
+from torch import nn
+
+from minillm.model.gpt import GPT, GPTConfig
+from minillm.train.optim import Muon, Optimizer, lr_at, orthogonalize, parameter_groups
+
+
+@given(steps=st.integers(1, 60), warmup=st.integers(0, 70), final=st.floats(0, 1))
+def test_the_rate_climbs_to_its_peak_then_falls_to_its_last_fraction(steps, warmup, final):
+    settings = config(steps=steps, warmup_steps=warmup, final_lr=final, lr=2.0)
+    rates = [lr_at(step, settings) for step in range(steps)]
+    rising, falling = rates[:warmup], rates[warmup:]
+    assert rising == sorted(rising)
+    assert falling == sorted(falling, reverse=True)
+    assert all(0 < rate <= 2.0 for rate in rising)
+    assert all(2.0 * final - 1e-9 <= rate <= 2.0 for rate in falling)
+    if steps > warmup:
+        assert rates[max(0, warmup - 1)] == pytest.approx(2.0)
+        assert lr_at(steps, settings) == pytest.approx(2.0 * final)
+
+
+def test_the_peak_can_be_another():
+    settings = config(lr=0.5)
+    assert lr_at(17, settings, peak=3.0) == pytest.approx(6 * lr_at(17, settings))
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 64), (64, 16), (3, 7), (1, 5)])
+def test_orthogonalize_keeps_directions_and_evens_sizes(shape):
+    matrices = torch.randn(3, *shape, generator=torch.Generator().manual_seed(1))
+    U, S, Vh = torch.linalg.svd(matrices, full_matrices=False)
+    inside = U.mT @ orthogonalize(matrices) @ Vh.mT  # diagonal if the directions are the same
+    sizes = torch.diagonal(inside, dim1=-2, dim2=-1)
+    torch.testing.assert_close(inside, torch.diag_embed(sizes), atol=2e-3, rtol=0)
+    big = 0.05 * S.norm(dim=-1, keepdim=True) < S  # a tiny one needs more rounds
+    assert ((sizes > 0.6) & (sizes < 1.3))[big].all()
+
+
+def test_orthogonalize_survives_zeros_and_rank_one():
+    matrices = torch.zeros(2, 4, 6)
+    matrices[1] = torch.outer(torch.arange(1.0, 5.0), torch.ones(6))
+    result = orthogonalize(matrices)
+    assert result.isfinite().all()
+    assert result[0].abs().max() == 0
+    assert 0.6 < torch.linalg.matrix_norm(result[1], 2) < 1.3
+
+
+def test_muon_takes_the_steps_of_torch():
+    generator = torch.Generator().manual_seed(2)
+    shapes = [(32, 16), (16, 32), (16, 16), (32, 16)]
+    ours = [nn.Parameter(torch.randn(s, generator=generator)) for s in shapes]
+    theirs = [nn.Parameter(p.detach().clone()) for p in ours]
+    start = [p.detach().clone() for p in ours]
+    muon = Muon(ours, lr=0.02, momentum=0.9, weight_decay=0.3)
+    other = torch.optim.Muon(theirs, lr=0.02, momentum=0.9, weight_decay=0.3)
+    for _ in range(6):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn(p.shape, generator=generator)
+            q.grad = p.grad.clone()
+        muon.step()
+        other.step()
+    for p, q, s in zip(ours, theirs, start, strict=True):
+        # torch rounds to bfloat16, which has three digits
+        assert (p - q).norm() < 0.02 * (p - s).norm()
+
+
+def test_muon_refuses_vectors():
+    with pytest.raises(ValueError, match=r"matrices, got one of shape \(4,\)"):
+        Muon([nn.Parameter(torch.zeros(4))])
+
+
+@pytest.mark.parametrize("tie", [True, False])
+def test_every_parameter_of_a_gpt_is_in_its_one_group(tie):
+    sizes = {"vocab_size": 9, "context_length": 8, "d_model": 8, "n_heads": 2, "n_layers": 2}
+    model = GPT(GPTConfig(**sizes, tie_embeddings=tie))
+    groups = parameter_groups(model)
+    names = [name for group in groups.values() for name in group]
+    assert sorted(names) == sorted(name for name, _ in model.named_parameters())
+    assert len(groups["hidden"]) == 2 * 6
+    assert all(p.ndim == 2 for p in groups["hidden"].values())
+    assert all(name.startswith("blocks.") for name in groups["hidden"])
+    assert len(groups["output"]) == (0 if tie else 1)
+    assert {name for name, p in groups["other"].items() if p.ndim == 2} == {
+        "tokens.weight",
+        "positions.weight",
+    }
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_without_a_gradient_only_matrices_shrink(name):
+    model = TinyModel()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    settings = config(optimizer=name, weight_decay=0.5, lr=0.1, muon_lr=0.2, warmup_steps=0)
+    for p in model.parameters():
+        p.grad = torch.zeros_like(p)
+    Optimizer(model, settings).step(0)
+    for n, p in model.named_parameters():
+        decays = n == "head.weight" or (n.startswith("blocks") and p.ndim == 2)
+        rate = 0.2 if name == "muon" and n.startswith("blocks") else 0.1
+        kept = 1 - rate * 0.5 if decays else 1.0
+        torch.testing.assert_close(p.detach(), before[n] * kept, msg=f"{n} kept {kept}")
+
+
+def test_frozen_parameters_stay():
+    model = TinyModel()
+    model.blocks.requires_grad_(False)
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    optimizer = Optimizer(model, config(optimizer="muon"))
+    model(torch.arange(5)[None]).square().sum().backward()
+    optimizer.step(0)
+    moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == {"tokens.weight", "head.weight", "head.bias"}
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_state_put_back_continues_the_same_path(name):
+    def walk(model, optimizer, steps):
+        for step in steps:
+            optimizer.zero_grad()
+            (model(torch.arange(8)[None]).square().sum() * (step + 1)).backward()
+            optimizer.step(step)
+
+    torch.manual_seed(0)
+    model, settings = TinyModel(), config(optimizer=name)
+    optimizer = Optimizer(model, settings)
+    walk(model, optimizer, range(4))
+    copy = TinyModel()
+    copy.load_state_dict(model.state_dict())
+    resumed = Optimizer(copy, settings)
+    resumed.load_state_dict({k: v.clone() for k, v in optimizer.state_dict().items()})
+    walk(model, optimizer, range(4, 8))
+    walk(copy, resumed, range(4, 8))
+    for p, q in zip(model.parameters(), copy.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert resumed.state_dict().keys() == optimizer.state_dict().keys()
+
+
+def test_state_of_another_model_is_refused():
+    optimizer = Optimizer(TinyModel(), config())
+    with pytest.raises(ValueError, match="another model"):
+        optimizer.load_state_dict({"layers.0.weight/exp_avg": torch.zeros(2)})
