@@ -89,11 +89,15 @@ def check_vocab(vocab: dict[str, int], special_tokens: Sequence[str]) -> None:
             raise ValueError(f"special_tokens has {token!r}, which is not in vocab")
 
 
-def room_to_learn(vocab_size: int, special_tokens: Sequence[str], alphabet: Sequence[str]) -> int:
+def room_to_learn(
+    vocab_size: int, min_frequency: int, special_tokens: Sequence[str], alphabet: Sequence[str]
+) -> int:
     """Return how many tokens can be learned beside the special tokens and the alphabet.
 
-    Raises ValueError where the vocabulary is too small for those two.
+    Raises ValueError where the vocabulary is too small for those two, or `min_frequency` is 0.
     """
+    if min_frequency < 1:
+        raise ValueError(f"min_frequency ({min_frequency}) must be at least 1")
     least = len(special_tokens) + len(alphabet)
     if vocab_size < least:
         parts = f"{len(special_tokens)} special tokens and an alphabet of {len(alphabet)}"

@@ -187,9 +187,9 @@ class BPETokenizer(Tokenizer):
         vocab_size: special tokens, 256 bytes and merges. min_frequency: pairs that occur less
         often aren't merged. Returns the tokenizer; special tokens have the first ids, then bytes.
 
-        Raises ValueError where `vocab_size` is less than the special tokens and the bytes.
+        Raises ValueError where `vocab_size` is less than special tokens and the bytes.
         """
-        room = room_to_learn(vocab_size, special_tokens, ALPHABET)
+        room = room_to_learn(vocab_size, min_frequency, special_tokens, ALPHABET)
         words = count_words(texts, special_tokens, GPT2_WORDS.findall)
         words = {to_alphabet(word): count for word, count in words.items()}
         merges = learn_merges(words, ALPHABET, room, min_frequency)

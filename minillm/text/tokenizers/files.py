@@ -116,6 +116,8 @@ def read(path: str | Path) -> tuple[str, dict]:
     or not supported.
     """
     path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file or folder")
     if path.is_dir():
         names = ("tokenizer.json", "vocab.json", "vocab.txt")
         found = [path / name for name in names if (path / name).exists()]

@@ -10,7 +10,7 @@ and not the text that was encoded; see `bpe.py` for a tokenizer that keeps every
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from itertools import chain
@@ -103,11 +103,7 @@ def likelihood_gain(n_pair: int, n_left: int, n_right: int, n_all: int) -> float
 
 
 def learn_pieces(
-    word_counts: dict[tuple, int],
-    alphabet: Sequence[str],
-    n_pieces: int,
-    min_frequency: int = 2,
-    score: Callable[[int, int, int, int], float] = likelihood_gain,
+    word_counts: dict, alphabet: list[str], n_pieces: int, min_frequency=2, score=likelihood_gain
 ) -> list[str]:
     """Learn pieces of words: always the pair whose merge makes the text most likely.
 
@@ -143,10 +139,8 @@ def learn_pieces(
     push(pairs.counts)
     while heap and len(tokens) < len(alphabet) + n_pieces:
         negative, pair = heappop(heap)
-        if pairs.counts[pair] < min_frequency:
-            continue
-        if rate(pair) < -negative:
-            heappush(heap, (-rate(pair), pair))
+        if pairs.counts[pair] < min_frequency or rate(pair) < -negative:
+            push([pair])
             continue
         left, right = pair
         tokens.append(tokens[left] + tokens[right].removeprefix("##"))
@@ -214,12 +208,12 @@ class WordPieceTokenizer(Tokenizer):
         or both, as seen), and learned pieces. min_frequency: rarer pairs aren't merged. Returns
         the tokenizer; its ids are in that order.
 
-        Raises ValueError where `vocab_size` is less than the special tokens and the characters.
+        Raises ValueError where `vocab_size` is less than special tokens and the characters.
         """
         words = count_words(texts, special_tokens, partial(split_words, lowercase=lowercase))
         words = {to_pieces(word): count for word, count in words.items()}
         alphabet = sorted(set().union(*words), key=lambda piece: (len(piece), piece))
-        room = room_to_learn(vocab_size, special_tokens, alphabet)
+        room = room_to_learn(vocab_size, min_frequency, special_tokens, alphabet)
         learned = learn_pieces(words, alphabet, room, min_frequency)
         return cls(number_tokens(special_tokens, alphabet + learned), special_tokens, lowercase)
 
@@ -231,5 +225,4 @@ class WordPieceTokenizer(Tokenizer):
         return list(chain.from_iterable(map(self.word_ids.__getitem__, words)))
 
     def join(self, tokens: list[str]) -> str:
-        text = " ".join(tokens).replace(" ##", "")
-        return BEFORE_STOP.sub("", text)
+        return BEFORE_STOP.sub("", " ".join(tokens).replace(" ##", ""))
