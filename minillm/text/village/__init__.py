@@ -29,6 +29,7 @@ from minillm.text.village.oracle import (
     story,
     words,
 )
+from minillm.text.village.tasks import entities, pairs, questions, sentiment, translations
 
 __all__ = [
     "END",
@@ -39,9 +40,14 @@ __all__ = [
     "State",
     "Story",
     "continuations",
+    "entities",
     "next_word",
+    "pairs",
+    "questions",
     "score",
+    "sentiment",
     "stories",
     "story",
+    "translations",
     "words",
 ]

@@ -234,6 +234,7 @@ def _doings(s: State, who: str) -> Choice:
         kinds["want"] = (10, [Act("want", who, t) for t in wanted])
     kinds["plan"] = (5, None)
     kinds["idle"] = (5, [Act("idle", who)])
+    kinds["remark"] = (4, [Act("remark", who)])
     kinds["like"] = (3, [Act("like", who)])
     _feelings(s, who, near, kinds)
 

@@ -1,8 +1,8 @@
 """The words of the village: people, places, things and feelings, in English and in Chinese.
 
 Some words are chosen to be two words at once, as in any language: Rose and a rose, Will and will,
-the saw and she saw, the green and a green scarf, the rose garden and Rose Cottage. A list of names
-can't tell them apart; a reader of the sentence can.
+the saw and she saw, the green and a green scarf, Milton the man and Milton the farm. A list of
+names can't tell them apart; a reader of the sentence can.
 
 But: no grammar here (see `grammar.py`), and no sentences (see `phrases.py`).
 """
@@ -42,19 +42,22 @@ def _people(text: str, he: str, him: str, zh_he: str) -> list[Person]:
     return [Person(name, zh, he, him, zh_he) for name, zh in pairs]
 
 
-PEOPLE = _people(
-    "Anna/安娜 Rose/罗丝 May/小梅 June/琼 Hope/霍普 Clara/克拉拉 "
-    "Ella/艾拉 Mary/玛丽 Nora/诺拉 Daisy/黛西 Joy/乔伊 Ida/艾达",
-    "she",
-    "her",
-    "她",
-) + _people(
-    "Will/威尔 Mark/马克 Robin/罗宾 Tom/汤姆 Ben/本恩 Jack/杰克 "
-    "Peter/彼得 Frank/弗兰克 Carl/卡尔 Otto/奥托 Sam/萨姆 Bill/比尔",
-    "he",
-    "him",
-    "他",
-)
+PEOPLE = [
+    *_people(
+        "Anna/安娜 Rose/罗丝 May/小梅 June/琼 Hope/霍普 Joy/乔伊 "
+        "Clara/克拉拉 Ella/艾拉 Nora/诺拉 Ashley/阿什莉 Beverley/贝弗莉 Shirley/雪莉",
+        "she",
+        "her",
+        "她",
+    ),
+    *_people(
+        "Will/威尔 Mark/马克 Robin/罗宾 Tom/汤姆 Ben/本恩 Jack/杰克 "
+        "Peter/彼得 Otto/奥托 Sam/萨姆 Milton/米尔顿 Preston/普雷斯顿 Chester/切斯特",
+        "he",
+        "him",
+        "他",
+    ),
+]
 
 
 def _place(there: str, preposition: str, zh: str) -> Place:
@@ -80,6 +83,13 @@ PLACES = [
     _place("the bell tower", "in", "钟楼"),
     _place("Rose Cottage", "at", "玫瑰小屋"),
     _place("Robin Hill", "on", "知更鸟山"),
+    # Farms around the village; many an English place and an English family share a name.
+    _place("Ashley", "at", "阿什莉农庄"),
+    _place("Beverley", "at", "贝弗莉农庄"),
+    _place("Shirley", "at", "雪莉农庄"),
+    _place("Milton", "at", "米尔顿农庄"),
+    _place("Preston", "at", "普雷斯顿农庄"),
+    _place("Chester", "at", "切斯特农庄"),
 ]
 
 
@@ -119,7 +129,7 @@ FEELINGS = [
     for entry in _split(
         "happy/sad/快乐/悲伤 glad/upset/高兴/难过 cheerful/gloomy/愉快/忧郁 "
         "calm/worried/安心/担心 proud/ashamed/自豪/羞愧 hopeful/lonely/乐观/孤单 "
-        "brave/afraid/勇敢/害怕 pleased/angry/满意/生气 lucky/unlucky/幸运/不幸"
+        "brave/afraid/勇敢/害怕 pleased/angry/满意/生气 excited/bored/兴奋/无聊"
     )
 ]
 
