@@ -1,5 +1,7 @@
 """Tokenizers: against their own definitions, and against `tokenizers` and `transformers`."""
 
+import doctest
+import importlib
 import json
 import os
 import pickle
@@ -676,3 +678,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(bpe, char, tmp_path, mo
 def test_documents_may_come_from_a_generator():
     stream = islice(iter(TEXTS), 3)
     assert CharTokenizer.train(stream).vocab == CharTokenizer.train(TEXTS).vocab
+
+
+@pytest.mark.parametrize("name", ["", ".base", ".char", ".bpe", ".wordpiece", ".pairs"])
+def test_examples_in_docstrings_are_right(name):
+    results = doctest.testmod(importlib.import_module("minillm.text.tokenizers" + name))
+    assert results.attempted > 0
+    assert results.failed == 0
