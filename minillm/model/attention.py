@@ -181,25 +181,53 @@ class MultiHeadAttention(nn.Module):
             k, v = (y.repeat_interleave(self.group, dim=1) for y in (k, v))
         return q, k, v
 
-    def limits(self, T_query, T_key, mask=None):
+    def limits(self, q, k, mask=None):
         """What `attention` needs beside q, k and v: the whole boolean mask, and ALiBi's bias."""
-        if self.causal and T_query > 1:
-            past = causal_mask(T_query, T_key, mask.device if mask is not None else None)
+        T_query, T_key = q.shape[2], k.shape[2]
+        if self.causal and T_query > 1:  # the last token sees all that the cache holds
+            past = causal_mask(T_query, T_key, q.device)
             mask = past if mask is None else mask & past
         bias = None if self.slopes is None else alibi_bias(self.slopes, T_query, T_key)
         return mask, bias
 
     def forward(self, x, memory=None, mask=None, cache=None):
         q, k, v = self.project(x, memory, cache)
-        T_query, T_key = q.shape[2], k.shape[2]
         dropout = self.dropout if self.training else 0.0
-        if self.causal and mask is None and self.slopes is None and T_query == T_key:
+        if self.causal and mask is None and self.slopes is None and q.shape == k.shape:
             y = fast_attention(q, k, v, causal=True, dropout=dropout)
         else:
-            y = fast_attention(q, k, v, *self.limits(T_query, T_key, mask), dropout=dropout)
+            y = fast_attention(q, k, v, *self.limits(q, k, mask), dropout=dropout)
         return self.out(y.transpose(1, 2).flatten(2))  # (B, T_query, C)
 
     def weights(self, x, memory=None, mask=None):
         """The weights (B, H, T_query, T_key) that `forward` reads with, by `attention_weights`."""
         q, k, _ = self.project(x, memory)
-        return attention_weights(q, k, *self.limits(q.shape[2], k.shape[2], mask))
+        return attention_weights(q, k, *self.limits(q, k, mask))
+
+
+def attention_maps(model, *inputs):
+    """Runs model(*inputs) and records what each attention layer in it read, for drawing.
+
+    Returns a dictionary from the layer's name in the model to its weights
+    (B, H, T_query, T_key), in the order in which the layers ran.
+
+    Built in chapter 4.
+    """
+    maps = {}
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, MultiHeadAttention)]
+
+    def recorder(name):
+        def record(layer, inputs, options):
+            options = {key: value for key, value in options.items() if key != "cache"}
+            maps[name] = layer.weights(*inputs, **options)
+
+        return record
+
+    hooks = [m.register_forward_pre_hook(recorder(n), with_kwargs=True) for n, m in layers]
+    try:
+        with torch.no_grad():
+            model(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return maps
