@@ -28,8 +28,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from minillm.model.gpt import GPT, GPTConfig
+from minillm.text import tokenizers
+
 FORMAT = "minillm checkpoint 1"
 NAME = re.compile(r"step-(\d+)(?:-(\d+))?")  # the second number: saved again at the same step
+MODELS = {"GPT": (GPT, GPTConfig)}  # what `load_model` can build, with its config
 
 
 @dataclass(frozen=True)
@@ -186,15 +190,11 @@ def load_model(folder: str | Path) -> tuple[nn.Module, Any]:
 
     Built in chapter 7.
     """
-    from minillm.model.gpt import GPT, GPTConfig
-    from minillm.text import tokenizers
-
-    models = {"GPT": (GPT, GPTConfig)}
     found = load(folder)
-    if found.model not in models:
-        known = ", ".join(models)
+    if found.model not in MODELS:
+        known = ", ".join(MODELS)
         raise ValueError(f"{found.path / 'config.json'}: a {found.model!r}; known are {known}")
-    model_class, config_class = models[found.model]
+    model_class, config_class = MODELS[found.model]
     try:
         model = model_class(config_class(**found.config))
     except TypeError as error:
