@@ -31,8 +31,6 @@ def reason(s: State, said: Said | None, sentence: str = "") -> str:
 
 def _why_not(s: State, said: Said) -> str | None:
     kind, who, thing, _, other = said.act[:5]
-    if kind == "open" and s.people:
-        return "a story opens only once"
     if said.pronoun and who is None:
         return "the pronoun points to nobody"
     if said.it and thing is None:

@@ -217,7 +217,7 @@ def readings(s: State, sentence: str) -> Iterator[Said]:
     """
     for kind, phrase, pattern in PATTERNS:
         match = pattern.fullmatch(sentence)
-        if not match:
+        if not match or (kind == "open" and s.people):
             continue
         found = match.groupdict()
         who, thing, here = found.get("who"), found.get("thing"), found.get("here")
