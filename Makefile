@@ -1,0 +1,46 @@
+# Two commands matter: `make lab` to read the book, `make test` to check it. `make help` lists the rest.
+# Without make (Windows): see "Without make" in README.md.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+# What the tests may keep busy: one worker a core, each with one thread.
+WORKERS ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help lab setup test unit notebooks lint sync book-run bench
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+lab: $(READY)  ## open JupyterLab on the book
+	$(BIN)/jupyter lab chapters/01_language_models.ipynb
+
+setup: $(READY)  ## make .venv and install requirements.txt (about two minutes)
+
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $(READY)
+
+test: unit notebooks  ## unit tests, then every notebook under nbval
+
+unit: $(READY)  ## unit tests alone
+	$(BIN)/python -m pytest -n $(WORKERS) tests
+
+notebooks: $(READY)  ## run every notebook and compare the outputs that must not change
+	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope chapters solutions
+
+lint: $(READY)  ## ruff: style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+sync: $(READY)  ## bring each .ipynb and its .md to the same text
+	$(BIN)/python scripts/book.py sync
+
+book-run: $(READY)  ## run every notebook afresh, keep its outputs, update book.yml and README
+	$(BIN)/python scripts/book.py execute
+	$(BIN)/python scripts/book.py table
+
+bench: $(READY)  ## all benchmarks: ratios, each measured within one run (about 15 minutes)
+	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
