@@ -179,7 +179,7 @@ def test_same_merges_as_rust_where_no_counts_tie():
     assert all(unique)
     text = "".join((word + "\n") * n for word, n in counts.items())
     merges = rust_bpe([text], 257 + 40)[1]
-    assert BPETokenizer.train([text], 257 + 40).settings["merges"] == merges
+    assert BPETokenizer.train([text], 257 + 40).merges == merges
     assert len(merges) == 40
 
 
@@ -187,7 +187,7 @@ def test_same_merges_as_rust_where_no_counts_tie():
 def test_same_merges_as_rust_where_most_counts_tie(min_frequency):
     ours = BPETokenizer.train([PROSE], 1000, min_frequency)
     vocab, merges = rust_bpe([PROSE], 1000, min_frequency)
-    assert ours.settings["merges"] == merges
+    assert ours.merges == merges
     assert ours.vocab == vocab
 
 
@@ -238,7 +238,7 @@ def test_gpt2_ids_on_every_file_of_the_data_folder(gpt2):
     "text",
     [
         "😀👩‍👩‍👧🇨🇭👍🏽",
-        "I'M we'Ll DON'T 's",
+        "I'M we'Ll DON'T 's he'd you'll they're I've I'm can't",
         " \n \n\n  x",
         "１２３ ½ ²",
         "a\u0301 \xa0b\u3000c",
@@ -341,9 +341,15 @@ def test_the_longest_special_token_wins():
     assert tokenizer.encode("a<x><y><x>") == [2, 1, 0]
 
 
+def test_a_special_token_may_be_any_text():
+    tokenizer = BPETokenizer.train(TEXTS, 300, special_tokens=(" é Ġ",))
+    assert tokenizer.decode(tokenizer.encode("a é Ġb")) == "a é Ġb"
+    assert len(tokenizer.encode("a é Ġb")) == 3
+
+
 def test_special_tokens_in_training_text_are_not_learned_from():
     text = "<|endoftext|>".join(["aa"] * 50)
-    assert BPETokenizer.train([text], 300).settings["merges"] == [("a", "a")]
+    assert BPETokenizer.train([text], 300).merges == [("a", "a")]
     assert CharTokenizer.train([text]).vocab == {"<|endoftext|>": 0, "a": 1}
 
 
@@ -472,6 +478,15 @@ def test_words_are_normalised_as_by_rust_for_all_stable_characters(lowercase):
     assert split_words(text, lowercase) == [word for word, _ in cut]
 
 
+def test_chinese_blocks_begin_and_end_as_in_rust():
+    blocks = "3400 4dbf 4e00 9fff f900 faff 20000 2a6df 2a700 2b81f 2b920 2ceaf 2f800 2fa1f"
+    edges = [int(edge, 16) + shift for edge in blocks.split() for shift in (-1, 0, 1)]
+    words = " ".join(f"a{chr(code)}b" for code in edges)
+    normal = rust.normalizers.BertNormalizer(lowercase=False).normalize_str(words)
+    assert split_words(words, lowercase=False) == normal.split()
+    assert len(normal.split()) > 2 * len(edges)
+
+
 @given(st.text(st.sampled_from("abc"), min_size=1), st.sets(st.text(st.sampled_from("abc#"))))
 @quick
 def test_pieces_are_the_longest_in_the_vocabulary(word, vocab):
@@ -548,7 +563,7 @@ def test_both_ways_to_write_merges_are_read(bpe, their_bpe):
     data, load = their_bpe
     assert isinstance(data["model"]["merges"][0], list)
     data["model"]["merges"] = [" ".join(merge) for merge in data["model"]["merges"]]
-    assert load(data).settings["merges"] == bpe.settings["merges"]
+    assert load(data).merges == bpe.merges
 
 
 def test_an_older_file_without_a_model_type_is_read(bpe, their_bpe):
@@ -613,6 +628,8 @@ def test_wordpiece_with_accents_kept_is_not_supported(wordpiece, tmp_path):
         (lambda data: data["model"]["vocab"].update({"Ġ": 3}), "vocab must have the ids 0 to 399"),
         (lambda data: data["model"]["merges"].append(["q", "zq"]), "vocab lacks 'zq', which"),
         (lambda data: data["model"]["merges"].append(["q"]), "a merge must be two tokens"),
+        (lambda data: data["model"].pop("merges"), "is not a whole tokenizer.json: KeyError"),
+        (lambda data: data["model"].update(vocab=["a"]), "is not a whole tokenizer.json"),
         (lambda data: data.pop("model"), "is not a tokenizer.json: it has no model"),
         (lambda data: data["added_tokens"][0].update(id=7), "'<.endoftext.>' has two ids"),
     ],
@@ -641,7 +658,7 @@ def test_gpt2_files_are_read(bpe, tmp_path):
     (tmp_path / "vocab.json").write_text(json.dumps(bpe.vocab), encoding="utf-8")
     with pytest.raises(FileNotFoundError, match=r"merges.txt"):
         tokenizers.load(tmp_path)
-    lines = ["#version: 0.2", *map(" ".join, bpe.settings["merges"])]
+    lines = ["#version: 0.2", *map(" ".join, bpe.merges)]
     (tmp_path / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     again = tokenizers.load(tmp_path)
     assert again.encode(PROSE + "<|endoftext|>") == bpe.encode(PROSE + "<|endoftext|>")

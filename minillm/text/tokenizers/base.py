@@ -45,7 +45,6 @@ def plain_pieces(texts: Iterable[str], special_tokens: Sequence[str]) -> Iterato
 
     Raises ValueError for a single string in place of several, and where there is no text at all.
     """
-    check_special(special_tokens)
     if isinstance(texts, str):
         raise ValueError("texts must be several strings, not one string; write [text]")
     empty = True
@@ -82,7 +81,7 @@ def check_special(special_tokens: Sequence[str]) -> None:
 def check_vocab(vocab: dict[str, int], special_tokens: Sequence[str]) -> None:
     """Raise ValueError unless ids are 0, 1, 2, ... and the special tokens are in the vocabulary."""
     check_special(special_tokens)
-    if sorted(vocab.values()) != list(range(len(vocab))):
+    if set(vocab.values()) != set(range(len(vocab))):
         raise ValueError(f"vocab must have the ids 0 to {len(vocab) - 1}, each of them once")
     for token in special_tokens:
         if token not in vocab:

@@ -174,8 +174,9 @@ class BPETokenizer(Tokenizer):
     def __init__(self, vocab: dict[str, int], special_tokens: Sequence[str], merges: Sequence):
         super().__init__(vocab, special_tokens)
         check_merges(vocab, merges)
-        self.settings = {"merges": merges}
-        self.ranks = {tuple(merge): rank for rank, merge in enumerate(merges)}
+        self.merges = [tuple(merge) for merge in merges]
+        self.settings = {"merges": self.merges}
+        self.ranks = {merge: rank for rank, merge in enumerate(self.merges)}
         self.word_ids = WordCache(self.encode_word)
         self.token_bytes = {token: to_bytes(token, special_tokens) for token in vocab}
 

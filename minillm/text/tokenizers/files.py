@@ -4,8 +4,8 @@
 folder with vocab.json and merges.txt (GPT-2), or a vocab.txt (BERT), and returns the arguments of
 the tokenizer's class. Where a file asks for what our tokenizers don't do, `read` says so.
 
-But: a post-processor, truncation and padding are passed over, since `encode` neither adds special
-tokens around a text nor cuts it; that belongs to whoever makes batches.
+But: a post-processor, truncation and padding are passed over: `encode` neither adds special tokens
+around a text nor cuts it.
 """
 
 import json
@@ -17,12 +17,7 @@ END_OF_TEXT = "<|endoftext|>"
 BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 # The steps of each kind of tokenizer as tokenizer.json describes them.
-BYTE_LEVEL = {
-    "type": "ByteLevel",
-    "add_prefix_space": False,
-    "trim_offsets": True,
-    "use_regex": True,
-}
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
 BPE_MODEL = {
     "type": "BPE",
     "dropout": None,
@@ -52,12 +47,7 @@ STEPS = {
         "decoder": {"type": "Fuse"},
         "model": BPE_MODEL,
     },
-    "bpe": {
-        "normalizer": None,
-        "pre_tokenizer": BYTE_LEVEL,
-        "decoder": BYTE_LEVEL,
-        "model": BPE_MODEL,
-    },
+    "bpe": {"normalizer": None, "pre_tokenizer": BYTES, "decoder": BYTES, "model": BPE_MODEL},
     "wordpiece": {
         "normalizer": BERT_NORMALIZER,
         "pre_tokenizer": {"type": "BertPreTokenizer"},
@@ -122,22 +112,33 @@ def read(path: str | Path) -> tuple[str, dict]:
         names = ("tokenizer.json", "vocab.json", "vocab.txt")
         found = [path / name for name in names if (path / name).exists()]
         if not found:
-            raise FileNotFoundError(
-                f"{path} holds no tokenizer.json, no vocab.json with merges.txt, and no vocab.txt"
-            )
+            wanted = "tokenizer.json, no vocab.json with merges.txt, and no vocab.txt"
+            raise FileNotFoundError(f"{path} holds no {wanted}")
         path = found[0]
     if path.name == "vocab.json":
         return "bpe", read_gpt2(path, path.with_name("merges.txt"))
     if path.suffix == ".txt":
         return "wordpiece", read_vocab_txt(path)
-    return read_tokenizer_json(path)
+    try:
+        return read_tokenizer_json(path)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a whole tokenizer.json: {error!r}") from None
+
+
+def read_text(path: Path) -> str:
+    """Read a text file; ValueError names it where it is not UTF-8."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8: {error}") from None
 
 
 def read_json(path: Path) -> dict:
     """Read a JSON object; ValueError names the file where it is none."""
+    text = read_text(path)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:  # not JSON, or not UTF-8
+        data = json.loads(text)
+    except ValueError as error:
         raise ValueError(f"{path} can't be read as JSON: {error}") from None
     if not isinstance(data, dict):
         raise ValueError(f"{path} must hold a JSON object, not a {type(data).__name__}")
@@ -147,12 +148,11 @@ def read_json(path: Path) -> dict:
 def read_gpt2(vocab_path: Path, merges_path: Path) -> dict:
     """Read vocab.json (token → id) and merges.txt (a version line, then a merge a line)."""
     vocab = read_json(vocab_path)
-    lines = merges_path.read_text(encoding="utf-8").split("\n")
+    lines = read_text(merges_path).split("\n")
     merges = [line for line in lines if line and not line.startswith("#version")]
-    special_tokens = [END_OF_TEXT] if END_OF_TEXT in vocab else []
     return {
         "vocab": vocab,
-        "special_tokens": special_tokens,
+        "special_tokens": [END_OF_TEXT] if END_OF_TEXT in vocab else [],
         "merges": [split_merge(merge, merges_path) for merge in merges],
     }
 
@@ -163,14 +163,13 @@ def read_vocab_txt(path: Path) -> dict:
     Whether to lower-case stands in tokenizer_config.json beside it; without that file, a
     vocabulary with capital letters is taken for a cased one.
     """
-    tokens = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
-    special_tokens = [token for token in BERT_TOKENS if token in tokens]
+    tokens = read_text(path).removesuffix("\n").split("\n")
     config_path = path.with_name("tokenizer_config.json")
     config = read_json(config_path) if config_path.exists() else {}
     capitals = any(token != token.lower() for token in set(tokens) - set(BERT_TOKENS))
     return {
         "vocab": {token: i for i, token in enumerate(tokens)},
-        "special_tokens": special_tokens,
+        "special_tokens": [token for token in BERT_TOKENS if token in tokens],
         "lowercase": config.get("do_lower_case", not capitals),
     }
 
@@ -183,19 +182,20 @@ def read_tokenizer_json(path: Path) -> tuple[str, dict]:
         raise ValueError(f"{path} is not a tokenizer.json: it has no model with a vocab")
     kind = find_kind(data, path)
     check_steps(data, kind, path)
-    vocab = dict(model["vocab"])
+    vocab = {**model["vocab"]}
     arguments = {"vocab": vocab, "special_tokens": read_added(data, vocab, path)}
     if kind == "bpe":
         arguments["merges"] = [split_merge(merge, path) for merge in model["merges"]]
     if kind == "wordpiece":
-        normalizer = data["normalizer"]
-        arguments["lowercase"] = normalizer["lowercase"]
-        if normalizer.get("strip_accents") not in (None, normalizer["lowercase"]):
-            raise unsupported(path, "normalizer.strip_accents", normalizer["strip_accents"], None)
+        arguments["lowercase"] = lowercase = data["normalizer"]["lowercase"]
+        accents = data["normalizer"].get("strip_accents")
+        if accents not in (None, lowercase):
+            raise unsupported(path, "normalizer.strip_accents", accents, lowercase)
     return kind, arguments
 
 
 def unsupported(path: Path, what: str, given, wanted) -> ValueError:
+    """Return the error that names a setting of a file, what is supported, and what is not."""
     return ValueError(f"{path}: {what} = {given!r} is not supported; {wanted!r} is")
 
 

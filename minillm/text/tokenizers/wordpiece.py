@@ -110,11 +110,12 @@ def learn_pieces(
     word_counts: how often each distinct word occurs, as a tuple of pieces of the alphabet.
     n_pieces: how many pieces to learn at most; pairs that occur less often than min_frequency
     aren't merged. score: (n_pair, n_left, n_right, n_all) → what to maximise; it must not rise
-    when n_pair or n_all falls. Of equal scores the pair that BPE would take is merged. Returns the
-    pieces in the order learned.
+    when n_all falls. Of equal scores the pair that BPE would take is merged. Returns the pieces in
+    the order learned.
 
-    A merge makes its two pieces rarer, so the scores of their other pairs rise, and those are
-    pushed again. All other scores can only have fallen, and are checked when they come up.
+    A merge makes its two pieces rarer, so the scores of all their pairs change, many for the
+    better, and these pairs are pushed again. Elsewhere only n_all falls, and a score with it: that
+    is checked when a pair comes up.
 
     >>> words = {to_pieces("hug"): 10, to_pieces("pug"): 5, to_pieces("hugs"): 5}
     >>> learn_pieces(words, ["h", "p", "##g", "##s", "##u"], 3)
