@@ -239,12 +239,20 @@ class InterpolatedNGram(NGram):
                 mixed[token] += weight * (self.counts[seen].get(token, 0) + self.k) / total
         return mixed
 
-    def fit_weights(self, documents: Iterable[Iterable[Hashable]], steps: int = 100):
-        """Fit the weights to documents that were held out from `fit`, and return the model."""
-        pairs = [pair for document in documents for pair in windows(document, self.order, self.end)]
-        estimates = np.array([self.estimates(*pair) for pair in pairs])  # (T, order)
-        lost = [token for (_, token), row in zip(pairs, estimates, strict=True) if not row.any()]
-        if lost or not pairs:
-            raise ValueError(f"documents must be tokens that some order expects, not {lost[:3]}")
-        self.weights = tuple(fit_mixture(estimates, steps).tolist())
-        return self
+
+def fit_weights(
+    model: InterpolatedNGram, documents: Iterable[Iterable[Hashable]], steps: int = 100
+) -> InterpolatedNGram:
+    """Fit a model's weights to documents held out from its counts, and return the model.
+
+    Raises ValueError if a token has probability zero in every order.
+
+    Built in chapter 1.
+    """
+    pairs = [pair for document in documents for pair in windows(document, model.order, model.end)]
+    estimates = np.array([model.estimates(*pair) for pair in pairs])  # (T, order)
+    lost = [token for (_, token), row in zip(pairs, estimates, strict=True) if not row.any()]
+    if lost or not pairs:
+        raise ValueError(f"documents must be tokens that some order expects, not {lost[:3]}")
+    model.weights = tuple(fit_mixture(estimates, steps).tolist())
+    return model

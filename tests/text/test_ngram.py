@@ -14,7 +14,16 @@ from sklearn.feature_extraction.text import CountVectorizer
 
 from minillm.measure import perplexity
 from minillm.text import ngram
-from minillm.text.ngram import END, InterpolatedNGram, NGram, add_k, count, fit_mixture, windows
+from minillm.text.ngram import (
+    END,
+    InterpolatedNGram,
+    NGram,
+    add_k,
+    count,
+    fit_mixture,
+    fit_weights,
+    windows,
+)
 
 DOCUMENTS = st.lists(st.text("abcd", max_size=8), min_size=1, max_size=8)
 CONTEXTS = st.text("abcdx", max_size=6)  # x is never counted
@@ -170,7 +179,7 @@ def test_em_makes_the_tokens_likelier_at_every_step_and_finds_the_best_weights()
 def test_fitted_weights_beat_every_single_order_on_the_held_out_text():
     model = InterpolatedNGram(4, k=0.01).fit(TRAIN)
     equal = model.nats_per_token(HELD_OUT)
-    fitted = model.fit_weights(HELD_OUT).nats_per_token(HELD_OUT)
+    fitted = fit_weights(model, HELD_OUT).nats_per_token(HELD_OUT)
     singles = [NGram(n, k=0.01).fit(TRAIN).nats_per_token(HELD_OUT) for n in range(1, 5)]
     assert fitted <= min(equal, *singles)
     assert max(model.weights) == model.weights[1]  # the chain is a bigram chain
@@ -222,8 +231,8 @@ def test_bad_settings_and_texts_are_refused_in_one_line():
         (lambda: InterpolatedNGram(0), r"order \(0\)"),
         (lambda: NGram(2).fit([]), "documents is empty"),
         (lambda: NGram(2).fit(["a"]).nats_per_token([]), "documents is empty"),
-        (lambda: InterpolatedNGram(2).fit(["a"]).fit_weights(["z"]), r"not \['z'\]"),
-        (lambda: InterpolatedNGram(2).fit(["a"]).fit_weights([]), "documents must be tokens"),
+        (lambda: fit_weights(InterpolatedNGram(2).fit(["a"]), ["z"]), r"not \['z'\]"),
+        (lambda: fit_weights(InterpolatedNGram(2).fit(["a"]), []), "documents must be tokens"),
     ]:
         with pytest.raises(ValueError, match=words) as error:
             make()

@@ -211,6 +211,11 @@ def test_more_stories_begin_with_the_same_ones_and_other_seeds_differ():
     assert not set(texts[1]) & set(texts[2])
 
 
+def test_unwords_undoes_words(sample):
+    for story in sample:
+        assert village.unwords(village.words(story.text)) == story.text
+
+
 def test_the_language_is_several_hundred_words_wide(sample):
     assert 300 < len({word for story in sample for word in village.words(story.text)}) < 1000
 

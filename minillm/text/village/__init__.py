@@ -27,6 +27,7 @@ from minillm.text.village.oracle import (
     score,
     stories,
     story,
+    unwords,
     words,
 )
 from minillm.text.village.tasks import entities, pairs, questions, sentiment, translations
@@ -49,5 +50,6 @@ __all__ = [
     "stories",
     "story",
     "translations",
+    "unwords",
     "words",
 ]

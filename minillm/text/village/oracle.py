@@ -273,6 +273,26 @@ def words(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", text)
 
 
+def unwords(tokens: list[str]) -> str:
+    """Put words and marks back into a text: the inverse of `words`.
+
+    Example:
+        >>> unwords(['So', 'she', 'went', '.'])
+        'So she went.'
+
+    Built in chapter 1.
+    """
+    text, inside = "", False  # inside a quotation, the next `"` closes it
+    for token in tokens:
+        closes = token == '"' and inside
+        if not text or token in ".,?" or closes or text.endswith('"') and inside:
+            text += token
+        else:
+            text += " " + token
+        inside ^= token == '"'
+    return text
+
+
 def _sentences(text: str, cut: bool = False) -> list[str]:
     """A text's sentences; with `cut`, the last one is the unfinished one, maybe empty."""
     parts = text.split(".")

@@ -1,0 +1,134 @@
+"""The pictures that chapters share: bars, lines and heat maps, readable in greyscale.
+
+Series differ by marker and dash as well as by colour, and carry their names beside them.
+matplotlib is imported on first use, so that `import minillm` stays light.
+
+But: pictures that one chapter alone draws stand in that chapter.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# Okabe and Ito's colours, told apart by colour-blind readers, dark ones first.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#E69F00")
+MARKERS, DASHES = "os^Dvx", ("-", "--", "-.", ":", "-", "--")
+
+
+def _axes(width: float, height: float, title: str) -> Any:
+    import matplotlib.pyplot as plt
+
+    _, axes = plt.subplots(figsize=(width, height), layout="constrained")
+    axes.set_title(title, loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    return axes
+
+
+def bars(
+    distributions: Mapping[str, Mapping[str, float]], title: str, xlabel: str = "probability"
+) -> Any:
+    """Draw distributions over words side by side: one row a word, one bar a distribution.
+
+    Args:
+        distributions: name -> {word: number}; the first one's words, in its order, are the rows.
+        title: the one thing to see.
+        xlabel: what the bars measure, with its unit.
+
+    Returns:
+        The matplotlib axes.
+
+    Built in chapter 1.
+    """
+    words = list(next(iter(distributions.values())))
+    height = 0.8 / len(distributions)
+    axes = _axes(6, 0.8 + 0.3 * len(words), title)
+    for i, (name, chances) in enumerate(distributions.items()):
+        rows = [row + i * height for row in range(len(words))]
+        values = [chances.get(word, 0.0) for word in words]
+        hatch = ("", "///", "...")[i % 3]
+        axes.barh(
+            rows, values, height, color=COLOURS[i], hatch=hatch, edgecolor="white", label=name
+        )
+    axes.set_yticks([row + 0.4 - height / 2 for row in range(len(words))], words)
+    axes.invert_yaxis()
+    axes.set_xlabel(xlabel)
+    axes.legend(frameon=False, loc="lower right")
+    return axes
+
+
+def lines(
+    series: Mapping[str, tuple[Sequence[float], Sequence[float]]],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+    levels: Mapping[str, float] | None = None,
+) -> Any:
+    """Draw curves, each with its name at its end, and level lines such as a floor.
+
+    Args:
+        series: name -> (x values, y values).
+        title: the one thing to see.
+        xlabel, ylabel: what the axes measure, with units.
+        levels: name -> y of a horizontal line.
+
+    Returns:
+        The matplotlib axes.
+
+    Built in chapter 1.
+    """
+    axes = _axes(6.5, 3.6, title)
+    for i, (name, (x, y)) in enumerate(series.items()):
+        few = len(x) <= 12
+        axes.plot(x, y, DASHES[i], color=COLOURS[i], marker=MARKERS[i] if few else None)
+        axes.annotate(
+            f" {name}",
+            (x[-1], y[-1]),
+            color=COLOURS[i],
+            va="center",
+            annotation_clip=False,
+            xytext=(4, 0),
+            textcoords="offset points",
+        )
+    for name, y in (levels or {}).items():
+        axes.axhline(y, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
+        axes.annotate(name, (0.01, y), xycoords=("axes fraction", "data"), color="0.3", va="bottom")
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    return axes
+
+
+def heatmap(
+    matrix: Any,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    title: str,
+    xlabel: str,
+    ylabel: str,
+) -> Any:
+    """Draw a matrix of shares from 0 to 1 as shades, the number in each cell, words on the ticks.
+
+    Args:
+        matrix: (len(rows), len(columns)) numbers from 0 to 1.
+        rows, columns: the words of the ticks.
+        title: the one thing to see.
+        xlabel, ylabel: what columns and rows are.
+
+    Returns:
+        The matplotlib axes.
+
+    Built in chapter 1.
+    """
+    axes = _axes(1.5 + 0.55 * len(columns), 1.1 + 0.4 * len(rows), title)
+    axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.spines[:].set_visible(False)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlabel(xlabel)
+    axes.set_ylabel(ylabel)
+    for i in range(len(rows)):
+        for j in range(len(columns)):
+            value = float(matrix[i][j])
+            if value >= 0.005:
+                colour = "white" if value > 0.6 else "black"
+                text = f"{value:.2f}".lstrip("0")
+                axes.text(j, i, text, ha="center", va="center", color=colour, fontsize=8)
+    return axes
