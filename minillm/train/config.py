@@ -26,6 +26,7 @@ class TrainConfig:
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon moves block matrices, adamw the rest
     lr: float = 1e-3  # AdamW's highest learning rate; small models bear more than large ones
     muon_lr: float = 0.02  # Muon's highest; its updates are orthogonal, so one rate fits all widths
+    muon_momentum: float = 0.9  # Muon's memory of gradients; 0.95 is usual for longer runs
     warmup_steps: int = 100  # steps until the highest rate; AdamW's averages are noise at first
     final_lr: float = 0.1  # the last rate, as a fraction of the highest
     weight_decay: float = 0.1  # of matrices only; GPT-3's value
@@ -51,7 +52,7 @@ class TrainConfig:
         for name in ("weight_decay", "clip"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         self._check("final_lr", 0 <= self.final_lr <= 1, "from 0 to 1")
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "muon_momentum"):
             self._check(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")
         for field in dataclasses.fields(self):
             choices = getattr(field.type, "__args__", None)

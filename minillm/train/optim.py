@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from minillm.model.attention import MultiHeadAttention
+
 if TYPE_CHECKING:
     from minillm.train.loop import TrainConfig
 
@@ -81,6 +83,8 @@ class Muon(torch.optim.Optimizer):
         lr: the size of a step; a tall matrix takes sqrt(rows / cols) times as much.
         momentum: of the running mean of the gradients; Nesterov's, so the newest counts extra.
         weight_decay: a step also multiplies the weights by 1 - lr * weight_decay.
+        parts: the heights of the matrices that a parameter stacks, such as queries, keys and
+            values; each is made orthogonal on its own. A parameter that isn't there is one matrix.
     Raises: ValueError if a parameter is no matrix.
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
@@ -89,12 +93,14 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Tensor],
+        params: Iterable[Tensor] | Iterable[dict],
         lr: float = 0.02,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
+        parts: dict[Tensor, list[int]] | None = None,
     ):
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        self.parts = parts or {}
         for group in self.param_groups:
             for p in group["params"]:
                 if p.ndim != 2:
@@ -105,21 +111,24 @@ class Muon(torch.optim.Optimizer):
         """Moves each matrix once; those of one shape go through the iteration together."""
         for group in self.param_groups:
             lr, momentum = group["lr"], group["momentum"]
-            shapes: dict[torch.Size, list[Tensor]] = {}
-            for p in group["params"]:
-                if p.grad is not None:
-                    shapes.setdefault(p.shape, []).append(p)
-            for (rows, cols), params in shapes.items():
-                grads = [p.grad for p in params]
-                for p in params:
-                    if not self.state[p]:
-                        self.state[p]["momentum"] = torch.zeros_like(p)
-                means = [self.state[p]["momentum"] for p in params]
-                torch._foreach_lerp_(means, grads, 1 - momentum)
-                updates = orthogonalize(torch.stack(torch._foreach_lerp(grads, means, momentum)))
-                torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
+            params = [p for p in group["params"] if p.grad is not None]
+            for p in params:
+                if not self.state[p]:
+                    self.state[p]["momentum"] = torch.zeros_like(p)
+            grads, means = [p.grad for p in params], [self.state[p]["momentum"] for p in params]
+            torch._foreach_lerp_(means, grads, 1 - momentum)
+            updates = torch._foreach_lerp(grads, means, momentum)
+            torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
+            shapes: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+            for p, update in zip(params, updates, strict=True):
+                heights = self.parts.get(p, [len(p)])
+                for pair in zip(p.split(heights), update.split(heights), strict=True):
+                    shapes.setdefault(pair[0].shape, []).append(pair)
+            for (rows, cols), pairs in shapes.items():
+                matrices, updates = zip(*pairs, strict=True)
+                directions = orthogonalize(torch.stack(updates)).unbind()
                 scale = max(1.0, rows / cols) ** 0.5
-                torch._foreach_add_(params, updates.unbind(), alpha=-lr * scale)
+                torch._foreach_add_(matrices, directions, alpha=-lr * scale)
 
 
 def parameter_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
@@ -168,8 +177,17 @@ class Optimizer:
         decayed = list(groups["output"].values())
         self.optimizers: list[torch.optim.Optimizer] = []
         if config.optimizer == "muon" and groups["hidden"]:
-            muon = Muon(groups["hidden"].values(), weight_decay=config.weight_decay)
-            muon.param_groups[0]["peak"] = config.muon_lr
+            hidden = {"params": list(groups["hidden"].values()), "peak": config.muon_lr}
+            muon = Muon(
+                [hidden],
+                momentum=config.muon_momentum,
+                weight_decay=config.weight_decay,
+                parts={
+                    m.qkv.weight: [heads * m.d_head for heads in m.shares]
+                    for m in model.modules()
+                    if isinstance(m, MultiHeadAttention)
+                },
+            )
             self.optimizers.append(muon)
         else:
             decayed += groups["hidden"].values()

@@ -69,6 +69,35 @@ def test_muon_takes_the_steps_of_torch():
         assert (p - q).norm() < 0.02 * (p - s).norm()
 
 
+def test_muon_moves_stacked_matrices_as_if_they_were_apart():
+    generator = torch.Generator().manual_seed(3)
+    heights = [8, 4, 4]  # queries, then keys and values with half the heads
+    stacked = nn.Parameter(torch.randn(16, 8, generator=generator))
+    apart = [nn.Parameter(part.detach().clone()) for part in stacked.split(heights)]
+    muon, other = Muon([stacked], parts={stacked: heights}), Muon(apart)
+    for _ in range(3):
+        stacked.grad = torch.randn(16, 8, generator=generator)
+        for p, grad in zip(apart, stacked.grad.split(heights), strict=True):
+            p.grad = grad.clone()
+        muon.step()
+        other.step()
+    torch.testing.assert_close(stacked.detach(), torch.cat([p.detach() for p in apart]))
+
+
+@pytest.mark.parametrize("kv_heads", [2, 1])
+def test_a_gpts_queries_keys_and_values_are_made_orthogonal_apart(kv_heads):
+    sizes = {"vocab_size": 9, "context_length": 8, "d_model": 16, "n_heads": 2, "n_layers": 1}
+    model = GPT(GPTConfig.modern(**sizes, n_kv_heads=kv_heads))
+    weight = model.blocks[0].attention.qkv.weight
+    before, settings = weight.detach().clone(), config(optimizer="muon", weight_decay=0.0)
+    weight.grad = torch.randn(weight.shape, generator=torch.Generator().manual_seed(4))
+    Optimizer(model, settings).step(settings.warmup_steps)
+    moved = ((before - weight.detach()) / settings.muon_lr).split([16, 8 * kv_heads, 8 * kv_heads])
+    for part in moved:
+        sizes = torch.linalg.svdvals(part)
+        assert ((sizes > 0.6) & (sizes < 1.3)).all()
+
+
 def test_muon_refuses_vectors():
     with pytest.raises(ValueError, match=r"matrices, got one of shape \(4,\)"):
         Muon([nn.Parameter(torch.zeros(4))])
@@ -81,7 +110,7 @@ def test_every_parameter_of_a_gpt_is_in_its_one_group(tie):
     groups = parameter_groups(model)
     names = [name for group in groups.values() for name in group]
     assert sorted(names) == sorted(name for name, _ in model.named_parameters())
-    assert len(groups["hidden"]) == 2 * 6
+    assert len(groups["hidden"]) == sum(isinstance(m, nn.Linear) for m in model.blocks.modules())
     assert all(p.ndim == 2 for p in groups["hidden"].values())
     assert all(name.startswith("blocks.") for name in groups["hidden"])
     assert len(groups["output"]) == (0 if tie else 1)
