@@ -538,6 +538,21 @@ def test_saved_tokenizers_load_here_in_tokenizers_and_in_transformers(name, requ
     assert tokenizers.load(tmp_path / "theirs").encode(text) == ours.encode(text)
 
 
+def test_what_bert_tokenizer_saves_is_read(both_wordpieces, tmp_path):
+    ours, theirs = both_wordpieces
+    theirs.save_pretrained(tmp_path)
+    again = tokenizers.load(tmp_path)
+    assert again.lowercase == ours.lowercase
+    assert again.encode(PROSE) == ours.encode(PROSE)
+
+
+def test_what_gpt2_tokenizer_saves_is_read(bpe, tmp_path):
+    transformers.GPT2Tokenizer(bpe.vocab, bpe.merges).save_pretrained(tmp_path)
+    again = tokenizers.load(tmp_path)
+    assert again.special_tokens == bpe.special_tokens
+    assert again.encode(PROSE) == bpe.encode(PROSE)
+
+
 def test_a_cased_wordpiece_stays_cased(tmp_path):
     ours = WordPieceTokenizer.train(["Rose gave Rose a rose"] * 2, 30, lowercase=False)
     ours.save(tmp_path)
@@ -609,6 +624,15 @@ def test_what_is_not_supported_is_named(their_bpe, part, change, message):
     with pytest.raises(ValueError, match=f"tokenizer.json: {message} is not supported; ") as error:
         load(data)
     assert "\n" not in str(error.value)
+
+
+def test_an_older_wordpiece_file_without_a_model_type_is_read(wordpiece, tmp_path):
+    wordpiece.save(tmp_path)
+    file = tmp_path / "tokenizer.json"
+    data = json.loads(file.read_text("utf-8"))
+    del data["model"]["type"]
+    file.write_text(json.dumps(data), encoding="utf-8")
+    assert tokenizers.load(file).encode(PROSE) == wordpiece.encode(PROSE)
 
 
 def test_wordpiece_with_accents_kept_is_not_supported(wordpiece, tmp_path):
