@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minillm.model.positions import alibi_bias, alibi_slopes
+from minillm.model.positions import alibi_bias
 
 
 def causal_mask(T_query, T_key, device=None):
@@ -132,7 +132,7 @@ class MultiHeadAttention(nn.Module):
         n_kv_heads: number of key and value heads, each shared by a group of query heads; None
             means one for each query head.
         causal: whether a token may attend to itself and earlier ones only.
-        bias: whether the four projections have biases.
+        bias: whether the projections have biases.
         dropout: share of the weights dropped in training.
         qk_norm: whether queries and keys are normalised to root mean square one.
         rotary: a `Rotary` that turns queries and keys, or None.
@@ -155,21 +155,25 @@ class MultiHeadAttention(nn.Module):
         if n_heads % n_kv_heads:
             raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
         self.d_head, self.group = d_model // n_heads, n_heads // n_kv_heads
-        self.causal, self.dropout, self.qk_norm, self.rotary = causal, dropout, qk_norm, rotary
-        self.register_buffer("slopes", alibi_slopes(n_heads) if alibi else None, persistent=False)
-        self.query = nn.Linear(d_model, d_model, bias)
-        self.key = nn.Linear(d_model, n_kv_heads * self.d_head, bias)
-        self.value = nn.Linear(d_model, n_kv_heads * self.d_head, bias)
+        self.shares = (n_heads, n_kv_heads, n_kv_heads)  # of the projection's heads: q, k, v
+        self.causal, self.dropout, self.qk_norm = causal, dropout, qk_norm
+        self.rotary, self.alibi = rotary, alibi
+        self.qkv = nn.Linear(d_model, sum(self.shares) * self.d_head, bias)  # one product for all
         self.out = nn.Linear(d_model, d_model, bias)
+
+    def split_heads(self, y):
+        """(B, T, all heads * D) to queries, keys and values, (B, heads, T, D) each."""
+        B, T, _ = y.shape
+        return y.view(B, T, -1, self.d_head).transpose(1, 2).split(self.shares, dim=1)
 
     def project(self, x, memory=None, cache=None):
         """x (B, T_query, C) asks, memory (B, T_key, C) answers, None meaning x itself.
 
         Returns queries (B, H, T_query, D), keys and values (B, H, T_key, D).
         """
-        memory = x if memory is None else memory
-        q, k, v = self.query(x), self.key(memory), self.value(memory)
-        q, k, v = (y.unflatten(-1, (-1, self.d_head)).transpose(1, 2) for y in (q, k, v))
+        q, k, v = self.split_heads(self.qkv(x))
+        if memory is not None:
+            _, k, v = self.split_heads(self.qkv(memory))
         if self.qk_norm:
             q, k = F.rms_norm(q, (self.d_head,)), F.rms_norm(k, (self.d_head,))
         if self.rotary is not None:
@@ -187,13 +191,13 @@ class MultiHeadAttention(nn.Module):
         if self.causal and T_query > 1:  # the last token sees all that the cache holds
             past = causal_mask(T_query, T_key, q.device)
             mask = past if mask is None else mask & past
-        bias = None if self.slopes is None else alibi_bias(self.slopes, T_query, T_key)
+        bias = alibi_bias(q.shape[1], T_query, T_key, q.device) if self.alibi else None
         return mask, bias
 
     def forward(self, x, memory=None, mask=None, cache=None):
         q, k, v = self.project(x, memory, cache)
         dropout = self.dropout if self.training else 0.0
-        if self.causal and mask is None and self.slopes is None and q.shape == k.shape:
+        if self.causal and mask is None and not self.alibi and q.shape == k.shape:
             y = fast_attention(q, k, v, causal=True, dropout=dropout)
         else:
             y = fast_attention(q, k, v, *self.limits(q, k, mask), dropout=dropout)

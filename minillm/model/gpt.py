@@ -141,11 +141,13 @@ class Block(nn.Module):
         else:
             bend = {"gelu": gelu, "relu2": relu2}[config.activation]
             self.feed_forward = FeedForward(config.d_model, config.d_ff, bend, config.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = config.dropout
 
     def forward(self, x, mask=None, cache=None):
-        x = x + self.dropout(self.attention(self.attention_norm(x), mask=mask, cache=cache))
-        return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))  # (B, T, C)
+        y = self.attention(self.attention_norm(x), None, mask, cache)
+        x = x + F.dropout(y, self.dropout, self.training)
+        y = self.feed_forward(self.feed_forward_norm(x))
+        return x + F.dropout(y, self.dropout, self.training)  # (B, T, C)
 
 
 class GPT(nn.Module):
@@ -180,7 +182,6 @@ class GPT(nn.Module):
         elif config.positions == "rotary":
             rotary = Rotary(config.context_length, config.d_head)
         self.tokens = nn.Embedding(config.vocab_size, config.d_model)
-        self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config, rotary) for _ in range(config.n_layers))
         self.norm = make_norm(config)
         self.head = None
@@ -214,7 +215,7 @@ class GPT(nn.Module):
             x = x + self.positions(torch.arange(start, end, device=ids.device))
         elif self.positions is not None:  # a row's first real token stands at position 0
             x = x + self.positions((real.cumsum(dim=1) - 1).clamp(min=0)[:, start:])
-        x = self.dropout(x)
+        x = F.dropout(x, self.config.dropout, self.training)
         mask = None if real is None else real[:, None, None, :]  # (B, 1, 1, T_key)
         for block, layer_cache in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, mask, layer_cache)

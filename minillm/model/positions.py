@@ -109,19 +109,19 @@ def alibi_slopes(n_heads):
     return torch.cat((slopes, between))[:n_heads]
 
 
-def alibi_bias(slopes, T_query, T_key):
+def alibi_bias(n_heads, T_query, T_key, device=None):
     """What ALiBi adds to the scores: minus slope times distance. No other positions are needed.
 
     The queries are the last T_query of the T_key positions. Returns (n_heads, T_query, T_key);
     keys later than the query, which a causal mask hides, get a positive number.
 
-    >>> alibi_bias(torch.tensor([0.5]), 1, 3).tolist()
-    [[[-1.0, -0.5, 0.0]]]
+    >>> alibi_bias(1, 1, 3).tolist()
+    [[[-0.0078125, -0.00390625, -0.0]]]
 
     Source: Press et al. 2021, arXiv:2108.12409, section 3.
     Built in chapter 5.
     """
-    key = torch.arange(T_key, device=slopes.device)
+    key = torch.arange(T_key, device=device)
     query = key[T_key - T_query :]
     distance = query[:, None] - key  # (T_query, T_key)
-    return -slopes[:, None, None] * distance  # (H, T_query, T_key)
+    return -alibi_slopes(n_heads).to(device)[:, None, None] * distance  # (H, T_query, T_key)
