@@ -2,8 +2,8 @@
 
     python benchmarks/bench_tokenizers.py
 
-Reads $MINILLM_DATA/tinyshakespeare/input.txt, or writes village stories of the same length where
-that file is missing. Both sides have one thread (TOKENIZERS_PARALLELISM=false) and do the same
+Reads $MINILLM_DATA/tinyshakespeare/input.txt, or takes 6,000 village stories where that file is
+missing. Both sides have one thread (TOKENIZERS_PARALLELISM=false) and do the same
 work: byte-level BPE with 1,024 tokens, trained on the text, then the whole text encoded in one
 call and decoded again. WordPiece encodes with BERT's rules and one shared vocabulary. Each time is
 the best of five, the two sides taking turns, each encoding with its cache of words empty.
