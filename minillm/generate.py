@@ -1,12 +1,14 @@
 """Text from a language model: sampling, streaming, beam search.
 
-All of them read through one `Reader`, which keeps the key-value cache and decides what happens
-when a text outgrows the context. But: ids in, ids out; tokenizers are in minillm.text.
+All of them read through `minillm.model.cache.Reader`, which decides what happens when a text
+outgrows the context. But: ids in, ids out; tokenizers are in minillm.text.
 """
 
 from typing import NamedTuple
 
 import torch
+
+from minillm.model.cache import Reader
 
 
 def top_k_filter(probs, k):
@@ -85,79 +87,6 @@ def draw(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
         return logits.argmax(dim=-1).tolist()
     probs = next_token_probs(logits, temperature, top_k, top_p)
     return torch.multinomial(probs, 1, generator=generator)[:, 0].tolist()
-
-
-def pad_left(rows):
-    """Rows of ids of unequal length as one tensor, filled with id 0 on the left.
-
-    Returns ids (B, T) and `real` (B, T), False on the filling, or None if nothing was filled.
-
-    >>> pad_left([[5], [6, 7]])[0].tolist()
-    [[0, 5], [6, 7]]
-
-    Built in chapter 8.
-    """
-    T = max(map(len, rows))
-    ids = torch.tensor([[0] * (T - len(row)) + row for row in rows])  # (B, T)
-    lengths = torch.tensor([len(row) for row in rows])[:, None]  # (B, 1)
-    real = torch.arange(T) >= T - lengths  # (B, T)
-    return ids, None if real.all() else real
-
-
-class Reader:
-    """Reads growing texts side by side, and gives the logits of what comes next.
-
-    A text longer than the model's context is read through a window. When the window is full, its
-    older half is dropped and the rest is read anew from position 0. Dropping one token at a time
-    from the cache would not do: above the first layer, the cached keys and values of the others
-    still hold what they read from the dropped one. Without the cache the window is the same, so
-    the texts are too.
-
-    Args:
-        model: a `GPT`.
-        texts: lists of ids, of any lengths above 0.
-        use_cache: whether to keep keys and values, or to read the window again for each token.
-
-    Source: Pope et al. 2022, arXiv:2211.05102, section 2, for the cache.
-    Built in chapter 8.
-    """
-
-    def __init__(self, model, texts, use_cache=True):
-        self.model, self.use_cache = model, use_cache
-        self.limit = model.config.context_length
-        self.windows = [list(text[-self.limit :]) for text in texts]
-        self.cache = self.real = None
-
-    @torch.inference_mode()
-    def logits(self):
-        """Logits (B, V) of the token after each text."""
-        device = self.model.tokens.weight.device
-        if self.cache is None:
-            ids, real = pad_left(self.windows)
-            self.real = None if real is None else real.to(device)
-            self.cache = self.model.new_cache() if self.use_cache else None
-        else:
-            ids = torch.tensor([window[-1:] for window in self.windows])  # (B, 1)
-            if self.real is not None:
-                self.real = torch.cat((self.real, self.real.new_ones(len(ids), 1)), dim=1)
-        hidden = self.model.hidden(ids.to(device), self.real, self.cache)
-        return self.model.unembed(hidden[:, -1])
-
-    def append(self, ids):
-        """Adds one id to each text."""
-        for window, i in zip(self.windows, ids, strict=True):
-            window.append(i)
-            if len(window) > self.limit:
-                del window[: -max(1, self.limit // 2)]
-                self.cache = None
-
-    def select(self, rows):
-        """Text i becomes a copy of text rows[i]."""
-        self.windows = [list(self.windows[row]) for row in rows]
-        if self.real is not None:
-            self.real = self.real[rows]
-        for layer in self.cache or ():
-            layer.select(rows)
 
 
 def sample(model, prompts, max_new_tokens, temperature, top_k, top_p, seed, use_cache):

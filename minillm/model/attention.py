@@ -2,7 +2,8 @@
 
 `attention` is the paper's formula, every step in sight. `fast_attention` gives the same numbers
 through torch's fused kernel, and `MultiHeadAttention` builds on it. Masks are boolean, True = may
-attend, and broadcast to (B, H, T_query, T_key).
+attend, and broadcast to (B, H, T_query, T_key). But: the key-value cache is in
+minillm.model.cache, rotary positions and ALiBi are in minillm.model.positions.
 """
 
 import math
@@ -92,35 +93,6 @@ def fast_attention(q, k, v, mask=None, bias=None, causal=False, dropout=0.0):
     if bias is not None:
         mask = bias if mask is None else bias.masked_fill(~mask, -math.inf)
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
-
-
-class KeyValueCache:
-    """Keys and values of the tokens read so far, for one layer, in memory set aside once.
-
-    Args:
-        capacity: how many tokens it can hold.
-
-    Built in chapter 8.
-    """
-
-    def __init__(self, capacity):
-        self.capacity, self.length = capacity, 0
-        self.keys = self.values = None
-
-    def append(self, k, v):
-        """Stores k and v, (B, H, T, D) each; returns all there are so far, (B, H, T_key, D)."""
-        if self.keys is None:
-            B, H, _, D = k.shape
-            self.keys = k.new_empty(B, H, self.capacity, D)
-            self.values = v.new_empty(B, H, self.capacity, D)
-        start, self.length = self.length, self.length + k.shape[2]
-        self.keys[:, :, start : self.length] = k
-        self.values[:, :, start : self.length] = v
-        return self.keys[:, :, : self.length], self.values[:, :, : self.length]
-
-    def select(self, rows):
-        """Makes row i of the batch what row rows[i] was; `rows` holds integers (B,)."""
-        self.keys, self.values = self.keys[rows], self.values[rows]
 
 
 class MultiHeadAttention(nn.Module):

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minillm.model.attention import KeyValueCache, MultiHeadAttention
+from minillm.model.attention import MultiHeadAttention
+from minillm.model.cache import KeyValueCache
 from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, relu2
 from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPositions
 

@@ -8,7 +8,6 @@ from torch import nn
 from torch.testing import assert_close
 
 from minillm.model.attention import (
-    KeyValueCache,
     MultiHeadAttention,
     attention,
     attention_maps,
@@ -16,6 +15,7 @@ from minillm.model.attention import (
     causal_mask,
     fast_attention,
 )
+from minillm.model.cache import KeyValueCache
 from minillm.model.positions import Rotary, alibi_bias
 
 quick = settings(max_examples=40, deadline=None)

@@ -1,0 +1,259 @@
+"""GPT: equal to transformers' GPT-2, causal, deaf to padding, well started, clear on bad sizes."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from minillm.model.gpt import GPT, GPTConfig
+
+quick = settings(max_examples=25, deadline=None)
+
+
+@st.composite
+def configs(draw, **fixed):
+    """Any small GPTConfig."""
+    n_kv_heads, group = draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    fields = {
+        "vocab_size": draw(st.integers(1, 40)),
+        "context_length": draw(st.integers(1, 9)),
+        "n_heads": n_kv_heads * group,
+        "n_kv_heads": n_kv_heads,
+        "d_model": n_kv_heads * group * draw(st.sampled_from((2, 6))),
+        "n_layers": draw(st.integers(1, 3)),
+        "d_ff": draw(st.none() | st.integers(1, 20)),
+        "positions": draw(st.sampled_from(("learned", "sinusoidal", "rotary", "alibi"))),
+        "norm": draw(st.sampled_from(("layernorm", "rmsnorm"))),
+        "norm_gain": draw(st.booleans()),
+        "activation": draw(st.sampled_from(("gelu", "relu2", "swiglu"))),
+        "bias": draw(st.booleans()),
+        "qk_norm": draw(st.booleans()),
+        "tie_embeddings": draw(st.booleans()),
+    }
+    return GPTConfig(**(fields | fixed))
+
+
+def random_model(config, seed=0):
+    """A model whose weights are all drawn, biases and gains too, so that each of them matters."""
+    model = GPT(config).eval()
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn(p.shape, generator=g) * 0.2)
+    return model
+
+
+def ids_for(config, B, T, seed=0):
+    return torch.randint(config.vocab_size, (B, T), generator=torch.Generator().manual_seed(seed))
+
+
+def as_gpt2(model):
+    """The same model as transformers' GPT2LMHeadModel, and the pairs of parameters."""
+    from transformers import GPT2Config, GPT2LMHeadModel
+    from transformers.pytorch_utils import Conv1D
+
+    c = model.config
+    theirs = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=c.vocab_size, n_positions=c.context_length, n_embd=c.d_model,
+            n_head=c.n_heads, n_layer=c.n_layers, n_inner=c.d_ff, resid_pdrop=0.0,
+            embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
+        )
+    ).eval()  # fmt: skip
+    modules = {
+        "tokens": theirs.transformer.wte,
+        "positions": theirs.transformer.wpe,
+        "norm": theirs.transformer.ln_f,
+    }
+    for i, block in enumerate(theirs.transformer.h):
+        modules |= {
+            f"blocks.{i}.attention_norm": block.ln_1,
+            f"blocks.{i}.attention.qkv": block.attn.c_attn,
+            f"blocks.{i}.attention.out": block.attn.c_proj,
+            f"blocks.{i}.feed_forward_norm": block.ln_2,
+            f"blocks.{i}.feed_forward.up": block.mlp.c_fc,
+            f"blocks.{i}.feed_forward.down": block.mlp.c_proj,
+        }
+    pairs = []
+    for name, p in model.named_parameters():
+        module, kind = name.rsplit(".", 1)
+        other = getattr(modules[module], kind)
+        turned = isinstance(modules[module], Conv1D) and kind == "weight"
+        with torch.no_grad():
+            other.copy_(p.T if turned else p)
+        pairs.append((name, p, other, turned))
+    assert len(pairs) == len(list(theirs.parameters()))
+    return theirs, pairs
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.data())
+def test_logits_and_gradients_equal_transformers_gpt2(data):
+    n_heads = data.draw(st.integers(1, 4))
+    config = GPTConfig(
+        vocab_size=data.draw(st.integers(2, 90)),
+        context_length=data.draw(st.integers(2, 24)),
+        n_heads=n_heads,
+        d_model=n_heads * data.draw(st.integers(1, 12)),
+        n_layers=data.draw(st.integers(1, 3)),
+        d_ff=data.draw(st.none() | st.integers(1, 50)),
+    )
+    model = random_model(config, data.draw(st.integers(0, 99)))
+    theirs, pairs = as_gpt2(model)
+    ids = ids_for(config, data.draw(st.integers(1, 3)), config.context_length)
+    logits = model(ids)
+    expected = theirs(ids)
+    scale = max(1.0, expected.logits.abs().max().item())  # drawn weights make logits of any size
+    assert_close(logits / scale, expected.logits / scale, atol=1e-5, rtol=1e-5)
+
+    F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
+    theirs(ids, labels=ids).loss.backward()
+    for name, p, other, turned in pairs:
+        grad = other.grad.T if turned else other.grad
+        size = max(1.0, grad.abs().max().item())
+        assert_close(p.grad / size, grad / size, atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_initial_weights_are_spread_like_transformers_gpt2():
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=300, d_model=96, n_layers=6))
+    for name, p, other, _ in as_gpt2(GPT(model.config))[1]:
+        other = dict(model.named_parameters())[name]
+        if p.ndim == 1:
+            assert p.std(correction=0) == 0 and torch.equal(p, other)  # gains one, biases zero
+        else:
+            small = name.endswith(("attention.out.weight", "feed_forward.down.weight"))
+            expected = 0.02 / math.sqrt(12) if small else 0.02
+            assert p.std().item() == pytest.approx(expected, rel=0.06), name
+
+
+@quick
+@given(configs())
+def test_a_future_token_changes_no_earlier_logit(config):
+    model, T = random_model(config), config.context_length
+    ids = ids_for(config, 2, T)
+    logits = model(ids)
+    assert logits.shape == (2, T, config.vocab_size)
+    for t in range(1, T):
+        changed = ids.clone()
+        changed[:, t] = (changed[:, t] + 1) % config.vocab_size
+        assert_close(model(changed)[:, :t], logits[:, :t], atol=1e-5, rtol=1e-5)
+        if config.vocab_size > 1:
+            assert not torch.equal(model(changed)[:, t], logits[:, t])
+
+
+@quick
+@given(configs())
+def test_padding_on_the_left_changes_no_logit(config):
+    model, T = random_model(config), config.context_length
+    ids = ids_for(config, 3, T)
+    lengths = torch.tensor([T, max(1, T // 2), 1])
+    real = torch.arange(T) >= T - lengths[:, None]
+    batched = model(ids, real)
+    other = model(torch.where(real, ids, 0), real)
+    for row, length in enumerate(lengths):
+        alone = model(ids[row : row + 1, T - length :])[0]
+        assert_close(batched[row, T - length :], alone, atol=1e-4, rtol=1e-4)
+        assert_close(other[row, T - length :], alone, atol=1e-4, rtol=1e-4)
+    assert batched.isfinite().all()
+
+
+@quick
+@given(configs(), st.data())
+def test_the_cache_changes_no_logit_even_with_padding(config, data):
+    model, T = random_model(config), config.context_length
+    ids = ids_for(config, 2, T)
+    real = None
+    if data.draw(st.booleans()):
+        real = torch.arange(T) >= torch.tensor([[0], [data.draw(st.integers(0, T - 1))]])
+    cache, pieces, end = model.new_cache(), [], 0
+    for piece in ids.split(data.draw(st.integers(1, T)), dim=1):
+        end += piece.shape[1]
+        pieces.append(model(piece, None if real is None else real[:, :end], cache))
+    assert_close(torch.cat(pieces, dim=1), model(ids, real), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("make", [GPTConfig, GPTConfig.modern])
+@pytest.mark.parametrize("vocab_size", [65, 1000])
+def test_the_first_loss_is_about_that_of_guessing(make, vocab_size):
+    torch.manual_seed(0)
+    model = GPT(make(vocab_size))
+    ids = ids_for(model.config, 4, 64)
+    loss = F.cross_entropy(model(ids)[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    assert loss.item() == pytest.approx(math.log(vocab_size), rel=0.05)
+
+
+def test_zero_init_starts_each_block_as_the_identity():
+    model = GPT(GPTConfig.modern(50))
+    x = torch.randn(2, 7, 128)
+    assert torch.equal(model.blocks[0](x), x)
+    assert not torch.equal(GPT(GPTConfig(50)).blocks[0](x), x)
+
+
+def test_every_parameter_learns_and_positions_only_where_they_stand():
+    for config in (GPTConfig(20), GPTConfig.modern(20, zero_init=False, tie_embeddings=False)):
+        model = GPT(config)
+        model(ids_for(config, 2, 10)).square().sum().backward()
+        assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+        if config.positions == "learned":
+            reached = model.positions.weight.grad.any(dim=1)
+            assert reached[:10].all() and not reached[10:].any()
+
+
+def test_n_parameters_counts_a_tied_matrix_once():
+    tied = GPTConfig(vocab_size=50257, context_length=1024, d_model=768, n_heads=12, n_layers=12)
+    with torch.device("meta"):
+        assert GPT(tied).n_parameters() == 124_439_808  # GPT-2's smallest model
+        untied = GPT(dataclasses.replace(tied, tie_embeddings=False))
+    assert untied.n_parameters() == 124_439_808 + 50257 * 768
+    assert all(not k.startswith("head") for k in GPT(GPTConfig(5)).state_dict())
+
+
+def test_the_modern_model_has_no_biases_gains_or_positions_to_train():
+    model = GPT(GPTConfig.modern(30, context_length=16))
+    assert all(p.ndim == 2 for p in model.parameters())
+    assert model.config.context_length == 16 and model.positions is None
+    assert GPTConfig.modern(30, activation="swiglu").activation == "swiglu"
+
+
+def test_dropout_only_in_training():
+    torch.manual_seed(0)
+    model, ids = GPT(GPTConfig(20, dropout=0.5)), torch.arange(8)[None]
+    assert not torch.equal(model(ids), model(ids))
+    model.eval()
+    assert torch.equal(model(ids), model(ids))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"vocab_size": 0}, r"vocab_size \(0\) must be at least 1"),
+        ({"n_layers": 0}, r"n_layers \(0\) must be at least 1"),
+        ({"n_kv_heads": 0}, r"n_kv_heads \(0\) must be at least 1, or None"),
+        ({"d_model": 130}, r"d_model \(130\) must be divisible by n_heads \(4\)"),
+        ({"n_kv_heads": 3}, r"n_heads \(4\) must be divisible by n_kv_heads \(3\)"),
+        ({"d_model": 12, "positions": "rotary"}, r"\(3\) must be even for rotary"),
+        ({"dropout": 1.0}, r"dropout \(1.0\) must be at least 0 and below 1"),
+        ({"positions": "rope"}, r"positions \('rope'\) must be one of learned, sinusoidal"),
+        ({"norm": "batch"}, r"norm \('batch'\) must be one of"),
+        ({"activation": "relu"}, r"activation \('relu'\) must be one of gelu, relu2, swiglu"),
+    ],
+)
+def test_bad_configs_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        GPTConfig(**({"vocab_size": 10} | changes))
+
+
+def test_too_long_a_text_is_named():
+    model = GPT(GPTConfig(10, context_length=4))
+    with pytest.raises(ValueError, match=r"5 tokens are more than context_length \(4\)"):
+        model(torch.zeros(1, 5, dtype=torch.long))
+    cache = model.new_cache()
+    model(torch.zeros(1, 3, dtype=torch.long), cache=cache)
+    with pytest.raises(ValueError, match="5 tokens"):
+        model(torch.zeros(1, 2, dtype=torch.long), cache=cache)
