@@ -6,6 +6,7 @@ matplotlib is imported on first use, so that `import minillm` stays light.
 But: pictures that one chapter alone draws stand in that chapter.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,24 +77,35 @@ def lines(
     Built in chapter 1.
     """
     axes = _axes(6.5, 3.6, title)
-    for i, (name, (x, y)) in enumerate(series.items()):
+    for i, (x, y) in enumerate(series.values()):
         few = len(x) <= 12
         axes.plot(x, y, DASHES[i], color=COLOURS[i], marker=MARKERS[i] if few else None)
-        axes.annotate(
-            f" {name}",
-            (x[-1], y[-1]),
-            color=COLOURS[i],
-            va="center",
-            annotation_clip=False,
-            xytext=(4, 0),
-            textcoords="offset points",
-        )
     for name, y in (levels or {}).items():
         axes.axhline(y, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
         axes.annotate(name, (0.01, y), xycoords=("axes fraction", "data"), color="0.3", va="bottom")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
+    _name_ends(axes, series)
     return axes
+
+
+def _name_ends(axes: Any, series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
+    """Write each curve's name at its end, upper ones first, no two on one line."""
+    ends = [(x[-1], y[-1], name, COLOURS[i]) for i, (name, (x, y)) in enumerate(series.items())]
+    line, above = 13 * axes.figure.dpi / 72, math.inf  # a line of text, in pixels
+    for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):
+        height = axes.transData.transform((x, y))[1]
+        shift = min(0.0, above - line - height)
+        above = height + shift
+        axes.annotate(
+            name,
+            (x, y),
+            xytext=(8, shift * 72 / axes.figure.dpi),
+            textcoords="offset points",
+            color=colour,
+            va="center",
+            annotation_clip=False,
+        )
 
 
 def heatmap(

@@ -1,0 +1,73 @@
+"""The zoo: trains once, keeps, trains again when the recipe changes."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from minillm import zoo
+from minillm.train import recipes
+
+TINY = recipes.VILLAGE.changed(
+    steps=3, stories=200, val_stories=5, d_model=16, n_heads=2, n_layers=1, warmup_steps=1
+)
+
+
+@pytest.fixture
+def tiny_zoo(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINILLM_HOME", str(tmp_path))
+    monkeypatch.setattr(zoo, "RECIPES", {"village-gpt": TINY})
+    return tmp_path
+
+
+def test_the_first_load_trains_and_the_second_reads(tiny_zoo, capfd, monkeypatch):
+    first, tokenizer = zoo.load("village-gpt")
+    assert "training village-gpt" in capfd.readouterr().err
+    monkeypatch.setattr(recipes, "run", lambda *a, **k: pytest.fail("trained twice"))
+    second, _ = zoo.load("village-gpt")
+    ids = torch.tensor([tokenizer.encode("Anna was at the mill.")])
+    assert torch.equal(first(ids), second(ids))
+    assert not second.training
+
+
+def test_another_recipe_is_another_model(tiny_zoo, monkeypatch):
+    zoo.load("village-gpt")
+    monkeypatch.setattr(zoo, "RECIPES", {"village-gpt": TINY.changed(steps=4)})
+    zoo.load("village-gpt")
+    assert len(list(tiny_zoo.glob("village-gpt-*/metrics.json"))) == 2
+
+
+def test_a_run_that_was_stopped_goes_on(tiny_zoo, monkeypatch):
+    run = recipes.run
+    folder = tiny_zoo / f"village-gpt-{zoo._key(TINY)}"
+    run(TINY.changed(checkpoint_every=1), folder=folder, progress=False)
+    (folder / "metrics.json").unlink()  # as if killed after the last checkpoint
+    resumed = []
+    monkeypatch.setattr(
+        recipes,
+        "run",
+        lambda recipe, resume, **rest: (
+            resumed.append(resume) or run(recipes.stored(folder, "village"), resume=resume, **rest)
+        ),
+    )
+    zoo.load("village-gpt")
+    assert resumed == [True]
+
+
+def test_an_unknown_name_is_named_and_the_known_ones_are_listed():
+    with pytest.raises(ValueError, match=r"name \('village-llama'\) must be one of village-gpt"):
+        zoo.load("village-llama")
+
+
+def test_the_recipe_is_under_a_million_weights():
+    from minillm.model.gpt import GPT
+
+    assert GPT(recipes.VILLAGE.model).n_parameters() < 1_000_000
+
+
+def test_importing_minillm_is_light():
+    heavy = "transformers", "datasets", "matplotlib", "sklearn"
+    code = f"import minillm, sys; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
