@@ -285,7 +285,7 @@ def unwords(tokens: list[str]) -> str:
     text, inside = "", False  # inside a quotation, the next `"` closes it
     for token in tokens:
         closes = token == '"' and inside
-        if not text or token in ".,?" or closes or text.endswith('"') and inside:
+        if not text or token in ".,?" or closes or (text.endswith('"') and inside):
             text += token
         else:
             text += " " + token
