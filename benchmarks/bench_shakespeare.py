@@ -50,7 +50,7 @@ def learn(name: str, ids: torch.Tensor, model: GPTConfig, config: TrainConfig) -
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=2000, help="of the plain recipe")
-    parser.add_argument("--modern-steps", type=int, default=240, help="of the modern recipe")
+    parser.add_argument("--modern-steps", type=int, default=220, help="of the modern recipe")
     options = parser.parse_args()
     (text,) = corpora.texts("tinyshakespeare")
     tokenizer = CharTokenizer.train([text], special_tokens=())
@@ -71,9 +71,10 @@ def main() -> None:
             batch_size=BATCH,
             optimizer="muon",
             lr=0.01,
-            warmup_steps=10,
+            muon_momentum=0.85,
+            warmup_steps=0,
+            decay="linear",
             final_lr=0.0,
-            weight_decay=0.0,
         ),
     )
     share = modern.step_seconds / plain.step_seconds

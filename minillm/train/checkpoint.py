@@ -94,13 +94,12 @@ def save(
     }
     try:
         draft.mkdir()
-        (draft / "config.json").write_text(json.dumps(about, indent=2), encoding="utf-8")
+        (draft / "config.json").write_text(json.dumps(about, indent=2), "utf-8")
         save_file(weights(model), draft / "model.safetensors")
         if tokenizer is not None:
             tokenizer.save(draft)
         if state is not None:
-            record = json.dumps({"format": FORMAT, **state})
-            (draft / "state.json").write_text(record, encoding="utf-8")
+            (draft / "state.json").write_text(json.dumps({"format": FORMAT, **state}), "utf-8")
             save_file(tensors or {}, draft / "state.safetensors")
         for path in [*draft.iterdir(), draft]:
             _flush(path)
@@ -112,7 +111,7 @@ def save(
         shutil.rmtree(draft, ignore_errors=True)
     for old in folder.iterdir():
         if old != target and NAME.fullmatch(old.name.removeprefix(".").removesuffix(".tmp")):
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)  # it harms nobody: the newest counts
     return target
 
 
@@ -128,10 +127,10 @@ def latest(folder: str | Path) -> Path:
         raise FileNotFoundError(f"{folder}: no such folder")
     if not folder.is_dir():
         raise ValueError(f"{folder}: is a file; a run's folder is wanted")
-    found = [(m, p) for p in folder.iterdir() if (m := NAME.fullmatch(p.name)) and p.is_dir()]
-    if not found:
+    names = [match for path in folder.iterdir() if (match := NAME.fullmatch(path.name))]
+    if not names:
         raise FileNotFoundError(f"{folder}: holds no minillm checkpoint (no step-... folder)")
-    return max(found, key=lambda f: (int(f[0][1]), int(f[0][2] or 0)))[1]
+    return folder / max(names, key=lambda name: (int(name[1]), int(name[2] or 0)))[0]
 
 
 def load(folder: str | Path) -> Checkpoint:
@@ -192,8 +191,7 @@ def load_model(folder: str | Path) -> tuple[nn.Module, Any]:
     """
     found = load(folder)
     if found.model not in MODELS:
-        known = ", ".join(MODELS)
-        raise ValueError(f"{found.path / 'config.json'}: a {found.model!r}; known are {known}")
+        raise ValueError(f"{found.path / 'config.json'}: a {found.model!r}; known: {[*MODELS]}")
     model_class, config_class = MODELS[found.model]
     try:
         model = model_class(config_class(**found.config))
@@ -223,7 +221,7 @@ def _distinct(model: nn.Module) -> dict[str, Tensor]:
 
 def _read_json(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"{file}: missing") from None
     except ValueError as error:  # also UnicodeDecodeError
@@ -248,7 +246,5 @@ def _flush(path: Path) -> None:
     if path.is_dir() and os.name == "nt":  # Windows can't open a folder
         return
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    os.fsync(handle)
+    os.close(handle)

@@ -28,6 +28,7 @@ class TrainConfig:
     muon_lr: float = 0.02  # Muon's highest; its updates are orthogonal, so one rate fits all widths
     muon_momentum: float = 0.9  # Muon's memory of gradients; 0.95 is usual for longer runs
     warmup_steps: int = 100  # steps until the highest rate; AdamW's averages are noise at first
+    decay: Literal["cosine", "linear"] = "cosine"  # how the rate falls; linear suits short runs
     final_lr: float = 0.1  # the last rate, as a fraction of the highest
     weight_decay: float = 0.1  # of matrices only; GPT-3's value
     beta1: float = 0.9  # AdamW's memory of gradients, the usual value

@@ -25,25 +25,28 @@ A, B, C = 3.4445, -4.7750, 2.0315
 
 
 def lr_at(step: int, config: "TrainConfig", peak: float | None = None) -> float:
-    """The learning rate of a step: a linear warm-up to the peak, then half a cosine down.
+    """The learning rate of a step: a linear warm-up to the peak, then a fall, cosine or linear.
 
     Arguments:
         step: from 0 to config.steps - 1.
-        config: its `steps`, `warmup_steps` and `final_lr` (a fraction of the peak) are read.
+        config: its `steps`, `warmup_steps`, `decay` and `final_lr` (a fraction of the peak) count.
         peak: the highest rate; config.lr unless given.
 
     Example: with 100 steps, 10 of warm-up, peak 1 and final_lr 0: 0.1 at step 0, 1.0 at step 9,
-    0.5 about half-way between the peak and the end, close to 0 at step 99.
+    0.5 half-way between the peak and the end, close to 0 at step 99.
 
-    Source: Loshchilov and Hutter 2017, "SGDR", eq. 5, without restarts.
+    Source: Loshchilov and Hutter 2017, arXiv:1608.03983, eq. 5, for the cosine, here without
+    restarts; Bergsma et al. 2025, arXiv:2502.15938, for the line.
     Built in chapter 7.
     """
     peak = config.lr if peak is None else peak
     if step < config.warmup_steps:
         return peak * (step + 1) / config.warmup_steps
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    cosine = (1 + math.cos(math.pi * min(1.0, progress))) / 2
-    return peak * (config.final_lr + (1 - config.final_lr) * cosine)
+    left = max(0.0, 1 - progress)
+    if config.decay == "cosine":
+        left = (1 - math.cos(math.pi * left)) / 2
+    return peak * (config.final_lr + (1 - config.final_lr) * left)
 
 
 def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:

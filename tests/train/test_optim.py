@@ -11,9 +11,14 @@ from minillm.model.gpt import GPT, GPTConfig
 from minillm.train.optim import Muon, Optimizer, lr_at, orthogonalize, parameter_groups
 
 
-@given(steps=st.integers(1, 60), warmup=st.integers(0, 70), final=st.floats(0, 1))
-def test_the_rate_climbs_to_its_peak_then_falls_to_its_last_fraction(steps, warmup, final):
-    settings = config(steps=steps, warmup_steps=warmup, final_lr=final, lr=2.0)
+@given(
+    steps=st.integers(1, 60),
+    warmup=st.integers(0, 70),
+    final=st.floats(0, 1),
+    decay=st.sampled_from(["cosine", "linear"]),
+)
+def test_the_rate_climbs_to_its_peak_then_falls_to_its_end(steps, warmup, final, decay):
+    settings = config(steps=steps, warmup_steps=warmup, final_lr=final, lr=2.0, decay=decay)
     rates = [lr_at(step, settings) for step in range(steps)]
     rising, falling = rates[:warmup], rates[warmup:]
     assert rising == sorted(rising)
@@ -23,6 +28,21 @@ def test_the_rate_climbs_to_its_peak_then_falls_to_its_last_fraction(steps, warm
     if steps > warmup:
         assert rates[max(0, warmup - 1)] == pytest.approx(2.0)
         assert lr_at(steps, settings) == pytest.approx(2.0 * final)
+
+
+def test_the_line_is_straight_and_the_cosine_crosses_it_half_way():
+    line, cosine = (
+        [
+            lr_at(s, config(steps=41, warmup_steps=1, lr=1.0, final_lr=0.2, decay=d))
+            for s in range(41)
+        ]
+        for d in ("linear", "cosine")
+    )
+    steps = torch.tensor(line[1:]).diff()
+    torch.testing.assert_close(steps, torch.full_like(steps, -0.8 / 40))
+    assert line[21] == pytest.approx(cosine[21]) == pytest.approx(0.6)
+    assert all(c > s for c, s in zip(cosine[2:21], line[2:21], strict=True))
+    assert all(c < s for c, s in zip(cosine[22:], line[22:], strict=True))
 
 
 def test_the_peak_can_be_another():
