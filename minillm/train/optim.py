@@ -19,9 +19,10 @@ from minillm.model.attention import MultiHeadAttention
 if TYPE_CHECKING:
     from minillm.train.loop import TrainConfig
 
-# The quintic of Jordan et al.: steep at 0, so that five rounds lift small singular values to
-# between 0.7 and 1.2. Not exactly 1, which costs nothing in loss and saves half the rounds.
-A, B, C = 3.4445, -4.7750, 2.0315
+# The quintic of Jordan et al., X <- (a + b X X^T + c (X X^T)^2) X: so steep at 0 that five rounds
+# lift small singular values to 0.7 or more, at the price of a ripple up to 1.2, which does no harm.
+QUINTIC = (3.4445, -4.7750, 2.0315)
+ROUNDS = 5
 
 
 def lr_at(step: int, config: "TrainConfig", peak: float | None = None) -> float:
@@ -49,31 +50,32 @@ def lr_at(step: int, config: "TrainConfig", peak: float | None = None) -> float:
     return peak * (config.final_lr + (1 - config.final_lr) * left)
 
 
-def orthogonalize(matrices: Tensor, rounds: int = 5) -> Tensor:
+def orthogonalize(matrices: Tensor) -> Tensor:
     """Sets all singular values of each matrix to about 1, by Newton-Schulz iteration.
 
     Arguments:
         matrices: (N, rows, cols).
-        rounds: of the iteration X <- (A + B X X^T + C (X X^T)^2) X.
-    Returns: (N, rows, cols), U V^T where the input is U S V^T, but with singular values in 0.7-1.2.
+    Returns: (N, rows, cols), U S' V^T where the input is U S V^T; S' is from 0.7 to 1.2, less only
+        where S is below about 1/500 of the matrix's norm.
 
-    All rounds are done on the small square X X^T (Gram) and applied to X once, which gives the same
-    result in fewer operations when the matrix is much wider than high.
+    The rounds are done on the small square X X^T, and X is multiplied once at the end. That gives
+    the same result in fewer operations when the matrices are much wider than high.
 
     Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
     Built in chapter 7.
     """
+    a, b, c = QUINTIC
     tall = matrices.size(-2) > matrices.size(-1)
     X = matrices.mT if tall else matrices
     X = X / (X.norm(dim=(-2, -1), keepdim=True) + 1e-7)  # now no singular value is above 1
     gram = X @ X.mT  # (N, n, n), n the smaller side
     eye = torch.eye(gram.size(-1), dtype=X.dtype, device=X.device).expand_as(gram)
     product = None
-    for i in range(rounds):
-        factor = torch.baddbmm(gram, gram, gram, beta=B, alpha=C).add(eye, alpha=A)
+    for i in range(ROUNDS):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c).add(eye, alpha=a)
         product = factor if product is None else product @ factor
-        if i < rounds - 1:  # factor and gram commute: this is (factor X)(factor X)^T
-            gram = factor @ gram @ factor
+        if i < ROUNDS - 1:
+            gram = factor @ gram @ factor  # of factor X, as factor is symmetric
     X = product @ X
     return X.mT if tall else X
 
