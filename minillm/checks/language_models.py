@@ -64,7 +64,7 @@ def draw(attempt):
     """The word on whose stretch of the line the number falls."""
     distribution = {"lamp": 0.5, "key": 0.125, "hat": 0.375}
     words = list(distribution)
-    for u, word in [(0.0, 0), (0.2, 0), (0.5, 1), (0.6, 1), (0.625, 2), (0.99, 2), (0.49, 0)]:
+    for u, word in [(0.0, 0), (0.2, 0), (0.6, 1), (0.99, 2), (0.5, 1), (0.625, 2)]:
         known = [
             (word, "that is the index; return the word"),
             ("lamp", "that is the likeliest word, whatever u is"),
@@ -94,9 +94,10 @@ def backoff(attempt):
                     (steps and 0.0, "an unseen token gets a score from a shorter context, not 0"),
                     (plain, f"each dropped word costs a factor alpha; here {steps} were dropped"),
                     (right * alpha, "alpha is paid for a dropped word, not for a seen context"),
+                    (plain * 0.4**steps, "the factor was 0.4, whatever alpha is"),
                     (
-                        right / alpha**steps * 0.4**steps,
-                        "alpha was 0.4 all the way: hand it on to the shorter context",
+                        plain * alpha * 0.4 ** (steps - 1),
+                        "the first dropped word cost alpha, the next 0.4: hand alpha on",
                     ),
                     (counts.get(context, {}).get(token, math.nan), "that is a count"),
                 ],

@@ -1,0 +1,141 @@
+"""Chapter 1's exercise checks: stubs, the book's solutions, and the mistakes that learners make."""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import jupytext
+import pytest
+
+from minillm.checks import exercises
+from minillm.checks import language_models as check
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = list(exercises(check).values())
+
+
+def solutions() -> dict:
+    """The functions that the solutions notebook defines."""
+    text = (ROOT / "solutions" / "01_language_models.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
+        if cell.cell_type == "code" and ("def " in cell.source or "import" in cell.source):
+            exec(cell.source.split("\n\n\ncheck.")[0], names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_is_not_attempted(name, capsys):
+    def stub(*_):
+        raise NotImplementedError
+
+    assert not getattr(check, name)(stub)
+    assert capsys.readouterr().out.startswith("·")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_passes(name, capsys):
+    assert getattr(check, name)(solutions()[name])
+    assert capsys.readouterr().out.startswith("✓")
+
+
+def mean_of_inverses(probs):
+    return sum(1 / p for p in probs) / len(probs)
+
+
+def loss_only(probs):
+    return -sum(map(math.log, probs)) / len(probs)
+
+
+def no_mean(probs):
+    return math.exp(-sum(map(math.log, probs)))
+
+
+def base_two_and_e(probs):
+    return math.exp(-sum(map(math.log2, probs)) / len(probs))
+
+
+def share_of_all_pairs(tokens, before, after):
+    pairs = list(pairwise(tokens))
+    return pairs.count((before, after)) / len(pairs)
+
+
+def share_of_every_place(tokens, before, after):
+    pairs = list(pairwise(tokens))
+    return pairs.count((before, after)) / max(1, tokens.count(before))
+
+
+def no_row(tokens, before, after):
+    followers = [b for a, b in pairwise(tokens) if a == before]
+    return followers.count(after) / len(followers)
+
+
+def likeliest(distribution, u):
+    return max(distribution, key=distribution.get)
+
+
+def right_end_included(distribution, u):
+    total = 0.0
+    for word, p in distribution.items():
+        total += p
+        if u <= total:
+            return word
+
+
+def index_of_word(distribution, u):
+    total = 0.0
+    for i, p in enumerate(distribution.values()):
+        total += p
+        if u < total:
+            return i
+
+
+def no_alpha(counts, context, token, alpha=0.4):
+    row = counts.get(context, {})
+    if token in row:
+        return row[token] / sum(row.values())
+    return no_alpha(counts, context[1:], token) if context else 0.0
+
+
+def alpha_forgotten(counts, context, token, alpha=0.4):
+    row = counts.get(context, {})
+    if token in row:
+        return row[token] / sum(row.values())
+    return alpha * alpha_forgotten(counts, context[1:], token) if context else 0.0
+
+
+def gives_up(counts, context, token, alpha=0.4):
+    row = counts.get(context, {})
+    return row[token] / sum(row.values()) if token in row else 0.0
+
+
+def no_missing_row(counts, context, token, alpha=0.4):
+    row = counts[context]
+    if token in row:
+        return row[token] / sum(row.values())
+    return alpha * no_missing_row(counts, context[1:], token, alpha) if context else 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "diagnosis"),
+    [
+        ("perplexity_of", mean_of_inverses, "the mean of 1/p"),
+        ("perplexity_of", loss_only, "that is the loss in nats"),
+        ("perplexity_of", no_mean, "not divided by the number of tokens"),
+        ("perplexity_of", base_two_and_e, "base 2"),
+        ("bigram_prob", share_of_all_pairs, "divided by all pairs"),
+        ("bigram_prob", share_of_every_place, "nothing follows"),
+        ("bigram_prob", no_row, "ZeroDivisionError"),
+        ("draw", likeliest, "the likeliest word"),
+        ("draw", right_end_included, "left end, not its right"),
+        ("draw", index_of_word, "that is the index"),
+        ("backoff", no_alpha, "factor alpha"),
+        ("backoff", alpha_forgotten, "hand alpha on"),
+        ("backoff", gives_up, "shorter context"),
+        ("backoff", no_missing_row, "KeyError"),
+    ],
+)
+def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):
+    assert not getattr(check, name)(wrong)
+    line = capsys.readouterr().out
+    assert line.startswith("✗") and diagnosis in line and line.count("\n") == 1
