@@ -253,14 +253,19 @@ def link_faults(text: str, folder: Path) -> list[str]:
 
 
 def find_exercises(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:
-    """Return the cells of each exercise by its number, from its heading to the next."""
+    """Return the cells of each exercise by its number, from its heading to the next.
+
+    A heading may stand anywhere in a cell of prose, which is cut there.
+    """
     found, current = {}, None
     for cell in notebook.cells:
-        if cell.cell_type == "markdown" and (heading := re.match(r"#+ (.*)", cell.source)):
-            number = re.match(r"(\d+\.\d+) ", heading[1])
-            current = number[1] if number else None
-        if current:
-            found.setdefault(current, []).append(cell)
+        is_prose = cell.cell_type == "markdown"
+        for part in re.split(r"(?m)^(?=#+ )", cell.source) if is_prose else [cell.source]:
+            if is_prose and part.startswith("#"):
+                number = re.match(r"#+ (\d+\.\d+) ", part)
+                current = number[1] if number else None
+            if current and part.strip():
+                found.setdefault(current, []).append(NotebookNode({**cell, "source": part}))
     return found
 
 
