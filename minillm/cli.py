@@ -102,9 +102,10 @@ def train(options: argparse.Namespace) -> int:
         if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
             raise ValueError(f"--out {out}: isn't empty; give a new folder, or --resume its run")
         recipe = recipes.VILLAGE.changed(**changes)
-    result = recipes.run(
-        recipe, options.corpus, out, resume=options.resume, progress=sys.stderr.isatty()
-    )
+    watched = sys.stderr.isatty()
+    if watched:
+        print(f"reading {options.corpus} and cutting it into tokens", file=sys.stderr)
+    result = recipes.run(recipe, options.corpus, out, resume=options.resume, progress=watched)
     metrics = result.metrics
     if result.history.stopped == "interrupted":
         again = f"python -m minillm train {options.corpus} --out {out} --resume"

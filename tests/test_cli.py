@@ -219,7 +219,7 @@ def test_configs_share_no_name_but_the_vocabulary():
         (["--optimizer", "sgd"], "invalid choice: 'sgd'"),
         (["--positions", "telepathic"], "positions ('telepathic') must be one of"),
         (["--device", "abacus"], "invalid choice: 'abacus'"),
-        (["--patience", "2"], "patience needs"),
+        (["--patience", "2"], "patience (2) needs an eval_every"),
         (["--colour", "red"], "unrecognized arguments: --colour red"),
     ],
 )

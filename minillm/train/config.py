@@ -59,6 +59,8 @@ class TrainConfig:
             choices = getattr(field.type, "__args__", None)
             if choices is not None:
                 self._check(field.name, getattr(self, field.name) in choices, f"one of {choices}")
+        if self.patience and not self.eval_every:
+            raise ValueError(f"patience ({self.patience}) needs an eval_every above 0")
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"batch_size ({self.batch_size}) must be divisible by "

@@ -62,7 +62,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
 ) -> History:
-    """Trains a model in place.
+    """Trains a model in place, from the random states that config.seed gives torch and Python.
 
     Arguments:
         model: any module that the objective can call; it moves to the config's device.
@@ -82,8 +82,8 @@ def train(
 
     Built in chapter 7.
     """
-    if config.patience and (val_data is None or not config.eval_every):
-        raise ValueError("patience needs val_data and an eval_every above 0")
+    if config.patience and val_data is None:
+        raise ValueError(f"patience ({config.patience}) needs val_data to watch")
     if folder is not None and not resume and any(Path(folder).glob("step-*")):
         raise ValueError(f"{folder}: holds a run already; resume it or choose another folder")
     random.seed(config.seed)
