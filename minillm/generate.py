@@ -68,9 +68,7 @@ def next_token_probs(logits, temperature=1.0, top_k=None, top_p=None):
 
     Built in chapter 8.
     """
-    logits = logits.cpu().double()
-    logits = logits - logits.amax(dim=-1, keepdim=True)  # small temperatures can't overflow
-    probs = (logits / temperature).softmax(dim=-1)  # (..., V)
+    probs = (logits.cpu().double() / temperature).softmax(dim=-1)  # (..., V)
     if top_k is not None:
         probs = top_k_filter(probs, top_k)
     if top_p is not None:

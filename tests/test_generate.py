@@ -241,6 +241,20 @@ def test_one_beam_is_greedy_and_more_are_no_worse():
         assert [b.score for b in wide] == sorted((b.score for b in wide), reverse=True)
 
 
+def test_a_finished_text_waits_for_longer_ones_that_may_still_win():
+    # After 1 comes 1 again with 0.6, or the end, 2, with 0.4: ending at once costs 0.92 nats per
+    # token, going on 0.51, though the log-probability of the long text soon is the lower one.
+    model = random_model(n_layers=1)
+    chain = torch.tensor([[0.2, 0.6, 0.2], [0.0, 0.6, 0.4], [0.3, 0.3, 0.4]])
+    model.hidden = lambda ids, real, cache: ids[..., None]
+    model.new_cache = list
+    model.unembed = lambda x: chain[x[..., 0]].log()
+    (best,) = beam_search(model, [1], 7, n_beams=1, stop_ids=[2])
+    assert best.ids == [1] * 7 and best.score == pytest.approx(math.log(0.6))
+    (best,) = beam_search(model, [1], 7, n_beams=1, stop_ids=[2], length_penalty=0)
+    assert best.ids == [2] and best.score == pytest.approx(math.log(0.4))
+
+
 def test_beams_go_past_the_context():
     model = MODELS[1]
     (one,) = beam_search(model, [1, 2], 30, n_beams=1)

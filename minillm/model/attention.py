@@ -160,7 +160,7 @@ class MultiHeadAttention(nn.Module):
     def limits(self, q, k, mask=None):
         """What `attention` needs beside q, k and v: the whole boolean mask, and ALiBi's bias."""
         T_query, T_key = q.shape[2], k.shape[2]
-        if self.causal and T_query > 1:  # the last token sees all that the cache holds
+        if self.causal and T_query > 1:  # a single query is the last token, and sees them all
             past = causal_mask(T_query, T_key, q.device)
             mask = past if mask is None else mask & past
         bias = alibi_bias(q.shape[1], T_query, T_key, q.device) if self.alibi else None
@@ -168,11 +168,10 @@ class MultiHeadAttention(nn.Module):
 
     def forward(self, x, memory=None, mask=None, cache=None):
         q, k, v = self.project(x, memory, cache)
-        dropout = self.dropout if self.training else 0.0
-        if self.causal and mask is None and not self.alibi and q.shape == k.shape:
-            y = fast_attention(q, k, v, causal=True, dropout=dropout)
-        else:
-            y = fast_attention(q, k, v, *self.limits(q, k, mask), dropout=dropout)
+        bias, causal = None, self.causal and mask is None and not self.alibi and q.shape == k.shape
+        if not causal:
+            mask, bias = self.limits(q, k, mask)
+        y = fast_attention(q, k, v, mask, bias, causal, self.dropout if self.training else 0.0)
         return self.out(y.transpose(1, 2).flatten(2))  # (B, T_query, C)
 
     def weights(self, x, memory=None, mask=None):

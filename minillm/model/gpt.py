@@ -145,10 +145,11 @@ class Block(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x, mask=None, cache=None):
-        y = self.attention(self.attention_norm(x), None, mask, cache)
-        x = x + F.dropout(y, self.dropout, self.training)
-        y = self.feed_forward(self.feed_forward_norm(x))
-        return x + F.dropout(y, self.dropout, self.training)  # (B, T, C)
+        x = x + self.drop(self.attention(self.attention_norm(x), None, mask, cache))
+        return x + self.drop(self.feed_forward(self.feed_forward_norm(x)))  # (B, T, C)
+
+    def drop(self, y):
+        return F.dropout(y, self.dropout) if self.training else y
 
 
 class GPT(nn.Module):

@@ -1,0 +1,68 @@
+"""Generation speed: one text with the key-value cache, beside transformers' `generate`.
+
+    python benchmarks/bench_generation.py
+
+Both models are GPT-2s of the same size on two threads, and continue the same prompt by the same
+number of tokens. They take turns, so that whatever else the machine does slows both; the ratio is
+that of the median times.
+"""
+
+import argparse
+import statistics
+import time
+
+import torch
+from bench_gpt_training import gpt2
+from transformers.utils import logging
+
+from minillm.generate import generate
+from minillm.model.gpt import GPT, GPTConfig
+
+SIZES = {
+    "small": GPTConfig(1024, context_length=256, d_model=128, n_heads=4, n_layers=4),
+    "larger": GPTConfig(1024, context_length=256, d_model=256, n_heads=8, n_layers=6),
+}
+PROMPT, NEW = list(range(6)), 250
+
+
+def compare(config, repeats, **how):
+    """Median seconds for NEW tokens, ours and theirs."""
+    torch.manual_seed(0)
+    ours, theirs = GPT(config).eval(), gpt2(config).eval()
+    ids = torch.tensor([PROMPT])
+    their_how = {
+        "do_sample": how["temperature"] > 0, "max_new_tokens": NEW,
+        "use_cache": True, "pad_token_id": 0, "top_k": how.get("top_k"),
+    }  # fmt: skip
+    runs = (
+        (lambda: generate(ours, [PROMPT], NEW, **how)[0], []),
+        (lambda: theirs.generate(ids, **their_how)[0, len(PROMPT) :], []),
+    )
+    for i in range(repeats + 1):
+        for run, seconds in runs:
+            start = time.perf_counter()
+            assert len(run()) == NEW
+            if i:  # the first one warms up
+                seconds.append(time.perf_counter() - start)
+    return [statistics.median(seconds) for _, seconds in runs]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9, help="timed texts of each (9)")
+    repeats = parser.parse_args().repeats
+    torch.set_num_threads(2)
+    logging.set_verbosity_error()
+    for name, config in SIZES.items():
+        for how in ({"temperature": 0}, {"temperature": 1.0, "top_k": 50}):
+            ours, theirs = compare(config, repeats, **how)
+            print(
+                f"{name}, {'sampling from the top 50' if how['temperature'] else 'greedy'}: "
+                f"{config.n_layers} layers, {config.d_model} wide, {NEW} new tokens: "
+                f"minillm {NEW / ours:,.0f} tokens/s, transformers {NEW / theirs:,.0f}, "
+                f"ratio {theirs / ours:.2f}"
+            )
+
+
+if __name__ == "__main__":
+    main()
