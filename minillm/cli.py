@@ -157,13 +157,12 @@ def evaluate(options: argparse.Namespace) -> int:
     """Prints the loss of a model on a text."""
     from minillm.measure import perplexity
     from minillm.train import checkpoint, loop, objectives, texts
-    from minillm.train.batches import TokenWindows
     from minillm.train.device import choose_device
 
     model, tokenizer = load(options.folder)
     notes = checkpoint.load(options.folder).notes
     ids, floor, part = texts.unseen(options.corpus, notes, tokenizer)
-    windows = TokenWindows(ids, model.config.context_length, boundary=int(ids[0]))
+    windows = texts.windows(ids, model.config.context_length, f"{options.corpus}, {part}")
     model.to(choose_device(options.device))
     loss = loop.evaluate(model, objectives.causal_lm, windows)
     print(

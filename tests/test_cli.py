@@ -249,10 +249,13 @@ def test_texts_that_are_none(tmp_path, capsys):
 def test_a_text_shorter_than_the_context(tmp_path, capsys, rhyme):
     (tmp_path / "short.txt").write_text("One, two.")
     error = refused(capsys, "train", tmp_path / "short.txt", "--out", tmp_path / "run", *CHARS)
-    assert "too few for context_length (16)" in error
+    assert "short.txt, the part to learn from: 10 tokens are too few for context_length" in error
+    (tmp_path / "less.txt").write_text("One, two. " * 5)
+    error = refused(capsys, "train", tmp_path / "less.txt", "--out", tmp_path / "run", *CHARS)
+    assert "less.txt, the part held out: 7 tokens are too few for context_length (16)" in error
     assert not (tmp_path / "run").exists()
     error = refused(capsys, "evaluate", rhyme, tmp_path / "short.txt")
-    assert "too few for context_length (16)" in error
+    assert "short.txt, the whole text: 11 tokens are too few for context_length (16)" in error
 
 
 def test_a_vocabulary_with_no_room(tmp_path, capsys, text):

@@ -50,7 +50,7 @@ class TokenWindows:
             raise ValueError(f"tokens must be integers in one dimension, not {dtype} of {shape}")
         if len(self.tokens) < context_length + 1:
             raise ValueError(
-                f"tokens ({len(self.tokens):,}) are too few for context_length ({context_length}): "
+                f"{len(self.tokens):,} tokens are too few for context_length ({context_length}); "
                 "give a longer text or a shorter context"
             )
         self.context_length = context_length

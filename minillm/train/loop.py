@@ -86,6 +86,8 @@ def train(
         raise ValueError(f"patience ({config.patience}) needs val_data to watch")
     if folder is not None and not resume and any(Path(folder).glob("step-*")):
         raise ValueError(f"{folder}: holds a run already; resume it or choose another folder")
+    if resume and folder is None:
+        raise ValueError("resume needs the folder of the run to go on with")
     random.seed(config.seed)
     torch.manual_seed(config.seed)
     device = choose_device(config.device)

@@ -18,12 +18,11 @@ import torch
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.text import tokenizers
 from minillm.train import checkpoint
-from minillm.train.batches import TokenWindows
 from minillm.train.config import TrainConfig
 from minillm.train.loop import train
 from minillm.train.objectives import causal_lm
 from minillm.train.run import History
-from minillm.train.texts import END, TextConfig, prepare
+from minillm.train.texts import TextConfig, prepare, windows
 
 
 @dataclass(frozen=True)
@@ -107,16 +106,15 @@ def run(
     tokenizer = tokenizers.load(checkpoint.latest(folder)) if resume else None
     text = prepare(corpus, recipe.text, recipe.train.seed, tokenizer)
     config = dataclasses.replace(recipe.model, vocab_size=len(text.tokenizer))
-    end = text.tokenizer.special_tokens[END]
     seed, T = recipe.train.seed, config.context_length
     torch.manual_seed(seed)
     model = GPT(config)
     history = train(
         model,
         causal_lm,
-        TokenWindows(text.train, T, seed, boundary=end),
+        windows(text.train, T, f"{corpus}, the part to learn from", seed),
         recipe.train,
-        val_data=TokenWindows(text.val, T, boundary=end),
+        val_data=windows(text.val, T, f"{corpus}, the part held out"),
         folder=folder,
         tokenizer=text.tokenizer,
         notes={"corpus": corpus, "text": dataclasses.asdict(recipe.text), "floor": text.floor},

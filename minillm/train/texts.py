@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from minillm.text import corpora, tokenizers, village
+from minillm.train.batches import TokenWindows
 
 END = tokenizers.END_OF_TEXT
 VALIDATION_SEED = 1_000_000  # of the village's validation stories; far from any seed of a run
@@ -98,6 +99,19 @@ def unseen(
         text = prepare(corpus, dataclasses.replace(config, stories=1), tokenizer=tokenizer)
         return text.val, text.floor, "held out in training"
     return encode(read(corpus), tokenizer), None, "the whole text"
+
+
+def windows(ids: np.ndarray, context_length: int, what: str, seed: int = 0) -> TokenWindows:
+    """Windows of encoded documents; `what` they are is said if they are too few.
+
+    Raises: ValueError, in one line, if there are too few tokens for one window.
+
+    Built in chapter 7.
+    """
+    try:
+        return TokenWindows(ids, context_length, seed, boundary=int(ids[0]))
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def read(corpus: str) -> list[str]:

@@ -291,6 +291,11 @@ def test_a_folder_with_a_run_is_not_written_over(tmp_path):
         train(fresh(), causal_lm, windows(), config(steps=3), folder=tmp_path, progress=False)
 
 
+def test_resume_needs_a_folder():
+    with pytest.raises(ValueError, match="needs the folder"):
+        train(fresh(), causal_lm, windows(), config(), resume=True)
+
+
 def test_another_config_or_other_data_is_not_resumed(tmp_path):
     kw = {"folder": tmp_path, "progress": False}
     train(fresh(), causal_lm, windows(), config(steps=3), **kw)
