@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import datasets
 import pytest
@@ -315,6 +316,15 @@ def test_texts_of_files_and_folders(tmp_path):
     (tmp_path / "c.md").write_text("No.", "utf-8")
     assert corpora.texts(str(tmp_path)) == ["One.", "Zwei.\n"]
     assert corpora.texts(str(tmp_path / "c.md")) == ["No."]
+
+
+def test_the_order_of_files_is_that_of_their_names(tmp_path, monkeypatch):
+    (tmp_path / "gutenberg").mkdir()
+    for name in "bca":
+        (tmp_path / "gutenberg" / f"{name}.txt").write_text(name, "utf-8")
+    monkeypatch.setenv("MINILLM_DATA", str(tmp_path))
+    monkeypatch.setattr(Path, "glob", lambda path, _: [path / f"{name}.txt" for name in "bca"])
+    assert corpora.texts("gutenberg") == corpora.texts(str(tmp_path / "gutenberg")) == [*"abc"]
 
 
 @pytest.mark.parametrize(
