@@ -83,8 +83,12 @@ def draw(logits, temperature=1.0, top_k=None, top_p=None, generator=None):
     """
     if temperature == 0:
         return logits.argmax(dim=-1).tolist()
-    probs = next_token_probs(logits, temperature, top_k, top_p)
-    return torch.multinomial(probs, 1, generator=generator)[:, 0].tolist()
+    edges = next_token_probs(logits, temperature, top_k, top_p).cumsum(dim=-1)  # (B, V)
+    if not edges[:, -1].isfinite().all():
+        raise ValueError("model: its logits are not finite numbers; did its training diverge?")
+    # A dart thrown at a line on which each token has as much room as probability.
+    dart = torch.rand(len(edges), 1, generator=generator, dtype=edges.dtype) * edges[:, -1:]
+    return torch.searchsorted(edges, dart, right=True)[:, 0].tolist()
 
 
 def sample(model, prompts, max_new_tokens, temperature, top_k, top_p, seed, use_cache):
@@ -224,6 +228,8 @@ def check(model, prompts, max_new_tokens, temperature=1.0, top_k=None, top_p=Non
     """
     V = model.config.vocab_size
     for n, prompt in enumerate(prompts):
+        if isinstance(prompt, int):
+            raise ValueError(f"prompts[{n}] is {prompt}: prompts are lists of ids, [[...], ...]")
         if not len(prompt):
             raise ValueError(f"prompts[{n}] is empty: it needs at least one id to continue from")
         for i in prompt:

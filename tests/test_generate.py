@@ -272,6 +272,7 @@ def test_beams_go_past_the_context():
         ({"prompts": [[1], []]}, r"prompts\[1\] is empty"),
         ({"prompts": [[1], [2, V]]}, rf"prompts\[1\] holds {V}: ids must be from 0 to {V - 1}"),
         ({"prompts": [[-1]]}, r"prompts\[0\] holds -1"),
+        ({"prompts": [3]}, r"prompts\[0\] is 3: prompts are lists of ids"),
         ({"max_new_tokens": -1}, r"max_new_tokens \(-1\) must be 0 or more"),
         ({"temperature": -0.5}, r"temperature \(-0.5\) must be 0 \(greedy\) or a positive"),
         ({"temperature": float("nan")}, r"temperature \(nan\) must"),
@@ -287,6 +288,13 @@ def test_errors_name_the_argument(options, message):
     prompt = arguments.pop("prompts")[-1]
     with pytest.raises(ValueError, match=message.replace("[1", "[0") if prompt != [1] else message):
         stream(MODELS[0], prompt, **arguments)
+
+
+def test_a_model_that_diverged_is_named():
+    model = random_model()
+    torch.nn.init.constant_(model.norm.weight, float("nan"))
+    with pytest.raises(ValueError, match="did its training diverge"):
+        generate(model, [[1]], 2)
 
 
 def test_beam_search_errors_name_the_argument():

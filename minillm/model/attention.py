@@ -6,6 +6,7 @@ attend, and broadcast to (B, H, T_query, T_key). But: the key-value cache is in
 minillm.model.cache, rotary positions and ALiBi are in minillm.model.positions.
 """
 
+import functools
 import math
 
 import torch
@@ -95,6 +96,17 @@ def fast_attention(q, k, v, mask=None, bias=None, causal=False, dropout=0.0):
     return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=causal)
 
 
+def check_heads(d_model, n_heads, n_kv_heads):
+    """Raises a ValueError if a width cannot be divided among that many heads.
+
+    Built in chapter 4.
+    """
+    if d_model % n_heads:
+        raise ValueError(f"d_model ({d_model}) must be divisible by n_heads ({n_heads})")
+    if n_heads % n_kv_heads:
+        raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
+
+
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own projection of the input.
 
@@ -122,10 +134,7 @@ class MultiHeadAttention(nn.Module):
                  qk_norm=False, rotary=None, alibi=False):  # fmt: skip
         super().__init__()
         n_kv_heads = n_kv_heads or n_heads
-        if d_model % n_heads:
-            raise ValueError(f"d_model ({d_model}) must be divisible by n_heads ({n_heads})")
-        if n_heads % n_kv_heads:
-            raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
+        check_heads(d_model, n_heads, n_kv_heads)
         self.d_head, self.group = d_model // n_heads, n_heads // n_kv_heads
         self.shares = (n_heads, n_kv_heads, n_kv_heads)  # of the projection's heads: q, k, v
         self.causal, self.dropout, self.qk_norm = causal, dropout, qk_norm
@@ -159,12 +168,11 @@ class MultiHeadAttention(nn.Module):
 
     def limits(self, q, k, mask=None):
         """What `attention` needs beside q, k and v: the whole boolean mask, and ALiBi's bias."""
-        T_query, T_key = q.shape[2], k.shape[2]
+        H, T_query, T_key = q.shape[1], q.shape[2], k.shape[2]
         if self.causal and T_query > 1:  # a single query is the last token, and sees them all
             past = causal_mask(T_query, T_key, q.device)
             mask = past if mask is None else mask & past
-        bias = alibi_bias(q.shape[1], T_query, T_key, q.device) if self.alibi else None
-        return mask, bias
+        return mask, alibi_bias(H, T_query, T_key, q.device) if self.alibi else None
 
     def forward(self, x, memory=None, mask=None, cache=None):
         q, k, v = self.project(x, memory, cache)
@@ -188,17 +196,16 @@ def attention_maps(model, *inputs):
 
     Built in chapter 4.
     """
-    maps = {}
-    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, MultiHeadAttention)]
+    maps, hooks = {}, []
 
-    def recorder(name):
-        def record(layer, inputs, options):
-            options = {key: value for key, value in options.items() if key != "cache"}
-            maps[name] = layer.weights(*inputs, **options)
+    def record(name, layer, inputs, options):
+        options = {key: value for key, value in options.items() if key != "cache"}
+        maps[name] = layer.weights(*inputs[:3], **options)  # x, memory and mask
 
-        return record
-
-    hooks = [m.register_forward_pre_hook(recorder(n), with_kwargs=True) for n, m in layers]
+    for name, layer in model.named_modules():
+        if isinstance(layer, MultiHeadAttention):
+            hook = functools.partial(record, name)
+            hooks.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
     try:
         with torch.no_grad():
             model(*inputs)

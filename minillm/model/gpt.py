@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minillm.model.attention import MultiHeadAttention
+from minillm.model.attention import MultiHeadAttention, check_heads
 from minillm.model.cache import KeyValueCache
 from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, relu2
 from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPositions
@@ -21,6 +21,28 @@ CHOICES = {
     "norm": ("layernorm", "rmsnorm"),
     "activation": ("gelu", "relu2", "swiglu"),
 }
+
+
+def check_config(config):
+    """Raises a ValueError that names the first field of a `GPTConfig` that cannot be.
+
+    Built in chapter 7.
+    """
+    for name in ("vocab_size", "context_length", "d_model", "n_heads", "n_layers"):
+        if getattr(config, name) < 1:
+            raise ValueError(f"{name} ({getattr(config, name)}) must be at least 1")
+    for name in ("n_kv_heads", "d_ff"):
+        if getattr(config, name) is not None and getattr(config, name) < 1:
+            raise ValueError(f"{name} ({getattr(config, name)}) must be at least 1, or None")
+    check_heads(config.d_model, config.n_heads, config.n_kv_heads or config.n_heads)
+    if config.positions == "rotary" and config.d_head % 2:
+        raise ValueError(f"d_model / n_heads ({config.d_head}) must be even for rotary positions")
+    if not 0 <= config.dropout < 1:
+        raise ValueError(f"dropout ({config.dropout}) must be at least 0 and below 1")
+    for name, choices in CHOICES.items():
+        if getattr(config, name) not in choices:
+            given = getattr(config, name)
+            raise ValueError(f"{name} ({given!r}) must be one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -55,28 +77,7 @@ class GPTConfig:
     zero_init: bool = False  # output projections start at zero, so that each block starts as x = x
 
     def __post_init__(self):
-        for name in ("vocab_size", "context_length", "d_model", "n_heads", "n_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1")
-        for name in ("n_kv_heads", "d_ff"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} ({getattr(self, name)}) must be at least 1, or None")
-        if self.d_model % self.n_heads:
-            raise ValueError(
-                f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads})"
-            )
-        if self.n_kv_heads is not None and self.n_heads % self.n_kv_heads:
-            raise ValueError(
-                f"n_heads ({self.n_heads}) must be divisible by n_kv_heads ({self.n_kv_heads})"
-            )
-        if self.positions == "rotary" and self.d_head % 2:
-            raise ValueError(f"d_model / n_heads ({self.d_head}) must be even for rotary positions")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout ({self.dropout}) must be at least 0 and below 1")
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                given = getattr(self, name)
-                raise ValueError(f"{name} ({given!r}) must be one of {', '.join(choices)}")
+        check_config(self)
 
     @property
     def d_head(self):
@@ -145,11 +146,30 @@ class Block(nn.Module):
         self.dropout = config.dropout
 
     def forward(self, x, mask=None, cache=None):
-        x = x + self.drop(self.attention(self.attention_norm(x), None, mask, cache))
+        x = x + self.drop(self.attention(self.attention_norm(x), mask=mask, cache=cache))
         return x + self.drop(self.feed_forward(self.feed_forward_norm(x)))  # (B, T, C)
 
     def drop(self, y):
         return F.dropout(y, self.dropout) if self.training else y
+
+
+@torch.no_grad()
+def init_weights(model):
+    """GPT-2's start: N(0, 0.02); what is added to the residual stream starts smaller, or at zero.
+
+    Source: Radford et al. 2019, GPT-2, section 2.3; zero: Zhang et al. 2019, Fixup,
+    arXiv:1901.09321.
+    Built in chapter 7.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            module.weight.normal_(0.0, 0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            module.bias.zero_()
+    scale = 0.0 if model.config.zero_init else 1 / math.sqrt(2 * len(model.blocks))
+    for block in model.blocks:
+        block.attention.out.weight.mul_(scale)
+        block.feed_forward.down.weight.mul_(scale)
 
 
 class GPT(nn.Module):
@@ -189,20 +209,7 @@ class GPT(nn.Module):
         self.head = None
         if not config.tie_embeddings:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        self.init_weights()
-
-    @torch.no_grad()
-    def init_weights(self):
-        """GPT-2's start: N(0, 0.02); what is added to the residual stream starts smaller."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                module.weight.normal_(0.0, 0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                module.bias.zero_()
-        for block in self.blocks:
-            for projection in (block.attention.out, block.feed_forward.down):
-                scale = 0.0 if self.config.zero_init else 1 / math.sqrt(2 * len(self.blocks))
-                projection.weight.mul_(scale)
+        init_weights(self)
 
     def hidden(self, ids, real=None, cache=None):
         """The last layer's output (B, T, C), before the head; arguments as for the model."""

@@ -16,6 +16,7 @@ from minillm.model.attention import (
     fast_attention,
 )
 from minillm.model.cache import KeyValueCache
+from minillm.model.gpt import GPT, GPTConfig
 from minillm.model.positions import Rotary, alibi_bias
 
 quick = settings(max_examples=40, deadline=None)
@@ -178,6 +179,17 @@ def test_attention_maps_are_what_each_layer_read():
     }
     assert_close(maps["1"], model[1].weights(model[0](x)))
     assert not model[0]._forward_pre_hooks and not maps["0"].requires_grad
+
+
+def test_attention_maps_of_a_gpt_see_no_future_and_no_padding():
+    model = GPT(GPTConfig(9, d_model=8, n_heads=2, n_layers=3))
+    ids, real = torch.arange(5)[None], torch.tensor([[False, True, True, True, True]])
+    maps = attention_maps(model, ids, real, model.new_cache())
+    assert list(maps) == [f"blocks.{i}.attention" for i in range(3)]
+    for weights in maps.values():
+        seen = causal_mask(5, 5) & real
+        assert_close(weights.sum(-1), real.float().expand(1, 2, 5))
+        assert (weights[:, :, ~seen] == 0).all() and (weights[:, :, seen] > 0).all()
 
 
 def test_heads_that_do_not_divide_are_named():
