@@ -220,6 +220,8 @@ class GPT(nn.Module):
                 f"ids: {end} tokens are more than context_length ({self.config.context_length})"
             )
         x = self.tokens(ids)  # (B, T, C)
+        if self.config.positions == "sinusoidal":
+            x = x * math.sqrt(self.config.d_model)  # or the sines, as large as 1, drown the tokens
         if self.positions is not None and real is None:
             x = x + self.positions(torch.arange(start, end, device=ids.device))
         elif self.positions is not None:  # a row's first real token stands at position 0

@@ -195,6 +195,17 @@ def test_zero_init_starts_each_block_as_the_identity():
     assert not torch.equal(GPT(GPTConfig(50)).blocks[0](x), x)
 
 
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal"])
+def test_tokens_and_positions_start_at_a_like_size(positions):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(50, positions=positions))
+    seen = []
+    model.blocks[0].register_forward_pre_hook(lambda block, inputs: seen.append(inputs[0]))
+    model(torch.arange(50)[:, None].expand(50, 64))  # row: token, column: position
+    tokens, places = (seen[0].std(dim=d).mean().item() for d in (0, 1))
+    assert 0.2 < tokens / places < 5
+
+
 def test_every_parameter_learns_and_positions_only_where_they_stand():
     for config in (GPTConfig(20), GPTConfig.modern(20, zero_init=False, tie_embeddings=False)):
         model = GPT(config)
