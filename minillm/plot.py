@@ -27,7 +27,7 @@ def _axes(width: float, height: float, title: str) -> Any:
 def bars(
     distributions: Mapping[str, Mapping[str, float]], title: str, xlabel: str = "probability"
 ) -> Any:
-    """Draw distributions over words side by side: one row a word, one bar a distribution.
+    """Draw numbers side by side: one row a word, one bar a distribution.
 
     Args:
         distributions: name -> {word: number}; the first one's words, in its order, are the rows.
@@ -52,7 +52,11 @@ def bars(
     axes.set_yticks([row + 0.4 - height / 2 for row in range(len(words))], words)
     axes.invert_yaxis()
     axes.set_xlabel(xlabel)
-    axes.legend(frameon=False, loc="lower right")
+    if len(distributions) > 1:
+        axes.legend(frameon=False, loc="lower right")
+    else:  # room for the numbers themselves
+        axes.bar_label(axes.containers[0], fmt=" {:.3g}")
+        axes.margins(x=0.12)
     return axes
 
 
@@ -82,7 +86,8 @@ def lines(
         axes.plot(x, y, DASHES[i], color=COLOURS[i], marker=MARKERS[i] if few else None)
     for name, y in (levels or {}).items():
         axes.axhline(y, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
-        axes.annotate(name, (0.01, y), xycoords=("axes fraction", "data"), color="0.3", va="bottom")
+        where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+        axes.annotate(name, (0.6, y), color="0.3", **where)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     _name_ends(axes, series)

@@ -116,7 +116,7 @@ class LanguageModel:
         """Draw a document that starts with the prompt, up to its end or `max_new_tokens`."""
         tokens = list(prompt)
         for _ in range(max_new_tokens):
-            chances = self.distribution(tokens[-self.order :])
+            chances = self.distribution(tokens[-self.order :])  # one more than it needs
             token = rng.choices(list(chances), chances.values())[0]
             if token == self.end:
                 break

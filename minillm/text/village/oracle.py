@@ -15,11 +15,10 @@ import re
 from math import inf, log
 from typing import NamedTuple
 
+from minillm.text.ngram import END
 from minillm.text.village.grammar import START, Act, Choice, Said, State, after, root
 from minillm.text.village.reasons import reason
 from minillm.text.village.render import readings, text_of
-
-END = "<|endoftext|>"
 
 
 class Story(NamedTuple):
