@@ -439,7 +439,12 @@ def test_cleaning_changes_nothing_twice_and_takes_what_differs_from_run_to_run()
     cell = cell_with(chapter, "print(0)")
     cell.id, cell.metadata.execution = "random", {"iopub.execute_input": "2026-01-02T10:11:12"}
     cell_with(chapter, "plot(0)").outputs[0].metadata["noise"] = 1
-    cell.outputs = [text("a\n"), text("0\n"), text("!", "stderr"), text(f"in {ROOT}/chapters\n")]
+    cell.outputs = [
+        text("a\n"),
+        text("0\n"),
+        text("!", "stderr"),
+        text(f"in {ROOT / 'chapters'}\n"),
+    ]
     chapter.metadata.language_info.version = "3.11.7"
     chapter.cells.append(new_code_cell("print(0)"))
     cleaned = book.clean(chapter)

@@ -120,6 +120,7 @@ def test_docstring_examples():
         assert results.attempted and not results.failed
 
 
+@pytest.mark.filterwarnings("ignore:careful")
 @pytest.mark.parametrize(
     ("check", "candidate", "verdict"),
     [
