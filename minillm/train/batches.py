@@ -31,8 +31,8 @@ class TokenWindows:
         tokens: (n,) ids; a numpy array (memory-mapped or not), a torch tensor on the CPU, a list.
         context_length: T, in tokens.
         seed: of the order; two streams with the same seed are the same.
-        boundary: the id that ends a document. Evaluation then starts its windows at the start of a
-            document where it can, so that a document that fits the context is seen whole.
+        boundary: the id that ends a document. A window then begins where a document does, if one
+            begins less than a window before its cut: what is read is read from its beginning.
     Raises: ValueError if there are fewer than context_length + 1 tokens, or they aren't integers.
 
     Example: with tokens 0 1 2 ... 99 and T = 4, `batch(0, 2)` is a pair of tensors (2, 4), say
@@ -55,7 +55,8 @@ class TokenWindows:
             )
         self.context_length = context_length
         self.seed = seed
-        self.boundary = boundary
+        marks = self.tokens == boundary if boundary is not None else np.zeros(1, dtype=bool)
+        self.ends = np.flatnonzero(marks)  # where documents end, and the next ones begin
         # The same number of windows in each epoch, wherever its cuts start.
         self.n_windows = max(1, (len(self.tokens) - context_length) // context_length)
         self._epochs: dict[int, np.ndarray] = {}
@@ -88,7 +89,8 @@ class TokenWindows:
         Built in chapter 7.
         """
         crc = zlib.crc32(np.ascontiguousarray(self.tokens))
-        return f"{len(self.tokens)}-{crc:08x}-{self.context_length}-{self.seed}"
+        shape = f"{self.context_length}-{len(self.ends)}"
+        return f"{len(self.tokens)}-{crc:08x}-{shape}-{self.seed}"
 
     def _start(self, number: int) -> int:
         """Where window `number` of the stream starts in the array."""
@@ -100,21 +102,27 @@ class TokenWindows:
             order = generator.permutation(self.n_windows)
             # A batch may straddle two epochs: keep the one before, forget the rest.
             self._epochs = {e: s for e, s in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = offset + order * self.context_length
+            self._epochs[epoch] = self._from_beginnings(offset + order * self.context_length)
         return int(self._epochs[epoch][k])
+
+    def _from_beginnings(self, starts: np.ndarray) -> np.ndarray:
+        """Moves each start back to where its document begins, if that is within one window."""
+        if not len(self.ends):
+            return starts
+        before = self.ends[np.maximum(np.searchsorted(self.ends, starts, side="right") - 1, 0)]
+        near = (before <= starts) & (starts - before < self.context_length)
+        return np.where(near, before, starts)
 
     def _cover(self) -> Iterator[tuple[int, int]]:
         """(start, skip) of windows that score each token once: not the first `skip` of a window."""
         T, last = self.context_length, len(self.tokens) - 1
-        ends = np.flatnonzero(self.tokens == self.boundary) if self.boundary is not None else []
         start = done = 0  # tokens[1 : done + 1] are scored
         while done < last:
             yield start, done - start
             done = min(start + T, last)
-            i = np.searchsorted(ends, done, side="right") - 1
-            # The document that is cut at `done` starts after this boundary. If the window began
-            # later than that, the document is longer than a window: go on where we stopped.
-            start = int(ends[i]) if i >= 0 and ends[i] > start else done
+            begins = int(self._from_beginnings(np.array([done]))[0])
+            # If its document began no later than this window, it is longer than one: no step back.
+            start = begins if begins > start else done
 
     def _read(self, starts: list[int], skips: list[int]) -> tuple[Tensor, Tensor]:
         T = self.context_length

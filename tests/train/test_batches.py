@@ -129,3 +129,15 @@ def test_fingerprint_tells_streams_apart():
     }
     assert len(names) == 5
     assert TokenWindows(tokens.copy(), 5).fingerprint() in names
+
+
+def test_training_windows_begin_where_documents_do_if_they_are_short():
+    END, T = 0, 16
+    documents = [[d, d, d, d, d, END] for d in range(1, 60)] + [[99] * 100 + [END]]
+    tokens = [END, *(token for document in documents for token in document)]
+    data = TokenWindows(tokens, T, seed=3, boundary=END)
+    inputs, targets = data.batch(0, data.n_windows)
+    assert torch.equal(inputs[:, 1:], targets[:, :-1])
+    short = inputs[:, 0] != 99  # the long one is cut anywhere, as it doesn't fit
+    assert (inputs[short, 0] == END).all() and short.float().mean() > 0.5
+    assert len(set(inputs[~short].flatten().tolist())) <= 3
