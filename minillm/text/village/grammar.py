@@ -17,7 +17,7 @@ from minillm.text.village.words import ADJECTIVES, FEELINGS, PERSON, PLACE, THIN
 
 MIN_SENTENCES, MAX_SENTENCES = 6, 12
 MAX_PEOPLE, MAX_THINGS = 3, 3
-PRONOUN, IT = (13, 7), (3, 2)  # weights of "she" against "Anna", of "it" against "the lamp"
+PRONOUN, IT = (17, 3), (3, 2)  # weights of "she" against "Anna", of "it" against "the lamp"
 
 
 class Act(NamedTuple):
@@ -57,8 +57,9 @@ class State:
     Attributes:
         n: sentences so far. people: in order of appearance.
         place: person -> place. holds: person -> thing. lies: thing -> place.
-        mood: person -> 1 or -1, as the story said it. cause: person -> 1 or -1, as what has
-        happened to them will make them feel. wants: person -> thing.
+        mood: person -> 1 or -1, as the story said it; felt: person -> the pair of feelings it said
+        it with. cause: person -> 1 or -1, as what has happened to them will make them feel.
+        wants: person -> thing.
         seen: the (person, place) pairs of every stay.
         focus, it: the person and the thing that "she" and "it" point to, or None.
         pending: the act that the next sentence must answer, or None.
@@ -66,15 +67,18 @@ class State:
     """
 
     __slots__ = (
-        "cause", "focus", "holds", "it", "lies", "mood", "n", "pending", "people", "place", "seen",
-        "thanks", "wants",
+        "cause", "felt", "focus", "holds", "it", "lies", "mood", "n", "pending", "people", "place",
+        "seen", "thanks", "wants",
     )  # fmt: skip
 
     def __init__(self):
         self.n, self.people, self.seen = 0, (), frozenset()
         self.place, self.holds, self.lies = {}, {}, {}
-        self.mood, self.cause, self.wants = {}, {}, {}
+        self.mood, self.felt, self.cause, self.wants = {}, {}, {}, {}
         self.focus = self.it = self.pending = self.thanks = None
+
+    def __repr__(self):
+        return f"State(n={self.n}, place={self.place}, holds={self.holds}, lies={self.lies})"
 
     def things(self) -> list[str]:
         """Every thing that the story has named."""
@@ -120,7 +124,8 @@ def root(s: State) -> Choice:
     if unchanged:
         add("unchanged", 8)
     for person in s.people:
-        add(person, 40 if person == s.focus else 18)
+        thankful = s.thanks is not None and person == s.thanks[0]
+        add(person, 40 if person == s.focus or thankful else 18)
 
     def then(option):
         if option == "end":
@@ -139,13 +144,18 @@ def root(s: State) -> Choice:
 
 
 def _appear(s: State, kind: str) -> Choice:
-    """Somebody new: anyone not in the story yet, anywhere, most often where others are."""
-    names = [name for name in PERSON if name not in s.place]
+    """Somebody new: anyone not in the story yet, anywhere, most often where others are.
+
+    Nobody comes into a story that speaks of the farm of that name, nor is there, nor goes there.
+    """
+    spoken_of = {place for _, place in s.seen}
+    names = [name for name in PERSON if name not in s.place and name not in spoken_of]
     busy = set(s.place.values())
-    weights = [60 if place in busy else 1 for place in PLACE]
 
     def where(who):
-        return Choice("place", [*PLACE], weights, lambda place: say(s, Act(kind, who, place=place)))
+        places = [place for place in PLACE if place != who and place not in s.place]
+        weights = [60 if place in busy else 1 for place in places]
+        return Choice("place", places, weights, lambda place: say(s, Act(kind, who, place=place)))
 
     return Choice("who", names, None, where)
 
@@ -194,6 +204,7 @@ def _doings(s: State, who: str) -> Choice:
     """Everything that `who` can do now: a kind, then the act."""
     here, held = s.place[who], s.holds.get(who)
     near = [q for q in s.people if q != who and s.place[q] == here]
+    last = s.n == MAX_SENTENCES - 1  # no room for an answer
     kinds: dict[str, tuple[int, Sequence[Act] | None]] = {}
     # Where to: None stands for any other place (see `going`), which is listed only when chosen.
     kinds["go"] = (9, None)
@@ -210,7 +221,7 @@ def _doings(s: State, who: str) -> Choice:
         if lying:
             kinds["take"] = (45, [Act("take", who, t) for t in lying])
         asked = [Act("ask", who, s.holds[q], other=q) for q in near if q in s.holds]
-        if asked:
+        if asked and not last:
             kinds["ask"] = (28, asked)
     back = [p for p in dict.fromkeys(s.place.values()) if p != here and (who, p) in s.seen]
     if back:
@@ -232,7 +243,8 @@ def _doings(s: State, who: str) -> Choice:
     wanted = [t for t in things if t != held]
     if wanted and who not in s.wants:
         kinds["want"] = (10, [Act("want", who, t) for t in wanted])
-    kinds["plan"] = (5, None)
+    if not last:
+        kinds["plan"] = (5, None)
     kinds["idle"] = (5, [Act("idle", who)])
     kinds["remark"] = (4, [Act("remark", who)])
     kinds["like"] = (3, [Act("like", who)])
@@ -252,7 +264,9 @@ def _feelings(s: State, who: str, near: list[str], kinds: dict) -> None:
     mood, cause = s.mood.get(who), s.cause.get(who)
 
     def add(kind, weight, feel=True):
-        acts = [Act(kind, who, feeling=f.good) for f in FEELINGS] if feel else [Act(kind, who)]
+        told = s.felt.get(who)  # "no longer sad" needs that "sad" was said
+        words = [told] if told else [f.good for f in FEELINGS]
+        acts = [Act(kind, who, feeling=word) for word in words] if feel else [Act(kind, who)]
         kinds[kind] = (weight, acts)
 
     if mood is None:
@@ -277,7 +291,7 @@ def _feelings(s: State, who: str, near: list[str], kinds: dict) -> None:
 def _going(s: State, kind: str, who: str, near: list[str]) -> Choice:
     """Where `who` goes or means to go: most often where the story has been."""
     here = s.place[who]
-    places = [place for place in PLACE if place != here]
+    places = [place for place in PLACE if place != here and place not in s.place]
     busy = {*s.place.values(), *s.lies.values()}
     weights = [20 if place in busy else 1 for place in places]
     thing = s.holds[who] if kind == "carry" else None
@@ -336,12 +350,14 @@ def say(s: State, act: Act) -> Choice:
 
 def after(s: State, act: Act) -> State:
     """The state once `act` has happened."""
-    kind, who, thing, place, other = act[:5]
+    kind, who, thing, place, other, feeling = act[:6]
     new = State.__new__(State)
     new.n, new.people, new.seen = s.n + 1, s.people, s.seen
     new.place, new.holds, new.lies = s.place, s.holds, s.lies
-    new.mood, new.cause, new.wants = s.mood, s.cause, s.wants
+    new.mood, new.felt, new.cause, new.wants = s.mood, s.felt, s.cause, s.wants
     new.focus, new.it, new.pending, new.thanks = who, thing, None, None
+    if other is not None and PERSON[other].he == PERSON[who].he:
+        new.focus = None  # "she" could be either
     if kind in ("open", "arrive"):
         new.people = (*s.people, who)
         _move(new, who, place)
@@ -378,13 +394,13 @@ def after(s: State, act: Act) -> State:
         new.wants = _without(s.wants, who)
         _cause(new, who, 1)
     elif kind == "good_but_bad":
-        _feel(new, who, 1)
-        _feel(new, other, -1)
+        _feel(new, who, 1, feeling)
+        _feel(new, other, -1, feeling)
     elif kind == "bad_but_good":
-        _feel(new, who, -1)
-        _feel(new, other, 1)
+        _feel(new, who, -1, feeling)
+        _feel(new, other, 1, feeling)
     elif kind in _SIGN:
-        _feel(new, who, _SIGN[kind])
+        _feel(new, who, _SIGN[kind], feeling)
     return new
 
 
@@ -401,8 +417,10 @@ def _move(new: State, who: str, place: str) -> None:
 
 
 def _cause(new: State, who: str, sign: int) -> None:
-    new.mood, new.cause = _without(new.mood, who), {**new.cause, who: sign}
+    new.mood, new.felt = _without(new.mood, who), _without(new.felt, who)
+    new.cause = {**new.cause, who: sign}
 
 
-def _feel(new: State, who: str, sign: int) -> None:
+def _feel(new: State, who: str, sign: int, feeling: str | None) -> None:
     new.mood, new.cause = {**new.mood, who: sign}, _without(new.cause, who)
+    new.felt = {**new.felt, who: feeling}

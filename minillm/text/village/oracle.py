@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from minillm.text.ngram import END
 from minillm.text.village.grammar import START, Act, Choice, Said, State, after, root
-from minillm.text.village.reasons import reason
+from minillm.text.village.reasons import reason, shorten
 from minillm.text.village.render import readings, text_of
 
 
@@ -100,20 +100,26 @@ def story(rng: random.Random) -> Story:
         states.append(s)
 
 
+def check_counts(**counts: int) -> None:
+    """Raise ValueError unless all are whole numbers, 0 or more."""
+    for name, value in counts.items():
+        if not isinstance(value, int) or value < 0:
+            raise ValueError(f"{name} ({value!r}) must be a whole number, 0 or more")
+
+
 def stories(n: int, seed: int = 0) -> list[Story]:
     """Draw `n` stories; the same seed gives the same stories on every machine.
 
     Args:
         n: how many, 0 or more. The first stories don't depend on it.
-        seed: any integer; different seeds give independent stories.
+        seed: 0 or more; different seeds give independent stories.
 
     Raises:
-        ValueError: `n` is negative or not an integer.
+        ValueError: `n` or `seed` is negative or not an integer.
 
     Built in chapter 1.
     """
-    if not isinstance(n, int) or n < 0:
-        raise ValueError(f"n ({n!r}) must be a whole number of stories, 0 or more")
+    check_counts(n=n, seed=seed)
     rng = random.Random(seed)
     return [story(rng) for _ in range(n)]
 
@@ -124,7 +130,11 @@ def stories(n: int, seed: int = 0) -> list[Story]:
 def continuations(s: State = START) -> list[Continuation]:
     """Every sentence that can come next, with its probability and the state that follows.
 
-    The probabilities sum to one. `START` is the state before the first sentence.
+    Args:
+        s: a state, from a story's `states` or an earlier continuation; `START` begins a story.
+
+    Returns:
+        Some thousands of `Continuation`s; their probabilities sum to one.
 
     Built in chapter 1.
     """
@@ -181,13 +191,13 @@ def _agrees(partial: Act, act: Act) -> bool:
 
 def _judge(s: State, sentence: str) -> tuple[State, Judgement]:
     """The state after a sentence, and what is to be said of it."""
-    meant = list(readings(s, sentence))
+    meant = sorted(readings(s, sentence), key=lambda said: said.act.kind == "open")
     for said in meant:
         p = _follow(s, said)
         if p and text_of(said) == sentence:
             return after(s, said.act), Judgement(sentence, log(p), None)
     if not meant:
-        why = f"{sentence!r} is no sentence of the village"
+        why = f"{shorten(sentence)} is no sentence of the village"
     else:
         why = reason(s, meant[0], sentence)
     return s, Judgement(sentence, -inf, why)
@@ -205,7 +215,7 @@ def score(text: str) -> Score:
 
     Example:
         >>> score("Anna was at the mill. Anna took the lamp.").reason
-        'Anna can\\'t take the lamp: the story has not named it'
+        "Anna can't take the lamp: the story has not named it"
 
     Built in chapter 1.
     """
@@ -235,8 +245,8 @@ def next_word(prefix: str) -> dict[str, float]:
         ValueError: no story begins like that; the message says why.
 
     Example:
-        >>> sum(next_word("Anna was at the").values())
-        1.0
+        >>> next_word("Anna was at the mill")
+        {'.': 1.0}
 
     Built in chapter 1.
     """
@@ -246,12 +256,12 @@ def next_word(prefix: str) -> dict[str, float]:
         s, judgement = _judge(s, sentence)
         if judgement.reason:
             raise ValueError(f"no story begins like that: {judgement.reason}")
-    said = words(rest)
+    rest = rest.rstrip(" ")
     distribution: dict[str, float] = {}
     for text, p, _ in continuations(s):
-        ahead = words(text) or [END]
-        if ahead[: len(said)] == said:
-            word = ahead[len(said)]
+        ahead = text[len(rest) :]
+        if text.startswith(rest) and not (rest[-1:].isalnum() and ahead[:1].isalnum()):
+            word = words(ahead)[0] if ahead else END
             distribution[word] = distribution.get(word, 0.0) + p
     total = sum(distribution.values())
     if not total:
@@ -273,7 +283,7 @@ def words(text: str) -> list[str]:
 
 
 def unwords(tokens: list[str]) -> str:
-    """Put words and marks back into a text: the inverse of `words`.
+    """Put words and marks back into a text: the inverse of `words` on village texts.
 
     Example:
         >>> unwords(['So', 'she', 'went', '.'])
@@ -294,6 +304,7 @@ def unwords(tokens: list[str]) -> str:
 
 def _sentences(text: str, cut: bool = False) -> list[str]:
     """A text's sentences; with `cut`, the last one is the unfinished one, maybe empty."""
-    parts = text.split(".")
-    parts = [part.removeprefix(" ") + "." for part in parts[:-1]] + [parts[-1].strip()]
-    return parts if cut or parts[-1] else parts[:-1]
+    parts = re.split(r"(?<=\.) ", text)
+    if cut and parts[-1].endswith("."):
+        parts.append("")
+    return parts if cut or text else []

@@ -3,21 +3,36 @@
 `reason` explains, it doesn't decide: what is possible is decided by the tree of `grammar.py` alone.
 """
 
-from minillm.text.village.grammar import MAX_PEOPLE, MAX_THINGS, MIN_SENTENCES, Said, State
-from minillm.text.village.words import PERSON, PLACE
+from minillm.text.village.grammar import (
+    MAX_PEOPLE,
+    MAX_SENTENCES,
+    MAX_THINGS,
+    MIN_SENTENCES,
+    Said,
+    State,
+)
+from minillm.text.village.words import FEELING, PERSON, PLACE, UNPAINTED
 
 _CAN = {
-    "take": "take {t}",
-    "carry": "carry {t} anywhere",
-    "put": "put down {t}",
-    "give": "give {t} away",
-    "gain": "be glad of {t}",
-    "keep": "still have {t}",
-    "meet": "meet {q}",
+    "take": "take the {t}",
+    "carry": "carry the {t} anywhere",
+    "put": "put the {t} down",
+    "give": "give the {t} away",
+    "gain": "have the {t} at last",
+    "keep": "still have the {t}",
+    "meet": "be with {q}",
     "talk": "talk with {q}",
     "together": "go with {q}",
-    "ask": "ask {q} for {t}",
+    "ask": "ask {q} for the {t}",
 }
+_NAMES_A_THING = ("there", "own")
+_GOOD = ("joy", "feel_good", "still_good", "turn_good", "good_but_bad")
+_BAD = ("grief", "feel_bad", "still_bad", "turn_bad", "bad_but_good")
+
+
+def shorten(sentence: str, limit: int = 60) -> str:
+    """A sentence in quotes, cut where it is long."""
+    return repr(sentence if len(sentence) <= limit else sentence[: limit - 4] + " ...")
 
 
 def reason(s: State, said: Said | None, sentence: str = "") -> str:
@@ -25,60 +40,85 @@ def reason(s: State, said: Said | None, sentence: str = "") -> str:
     if said is None:
         if s.pending:
             return f"the story can't end here: {_open_matter(s)}"
-        return f"the story can't end here: it has {s.n} sentences of at least {MIN_SENTENCES}"
-    return _why_not(s, said) or f"{sentence!r} does not fit here"
+        return f"the story can't end here: it has {s.n}, and a story has {MIN_SENTENCES} sentences"
+    return _why_not(s, said) or f"{shorten(sentence)} does not fit here"
 
 
 def _why_not(s: State, said: Said) -> str | None:
-    kind, who, thing, _, other = said.act[:5]
+    kind, who, thing, place, other = said.act[:5]
+    if not s.people and kind != "open":
+        return "the story has not begun: it opens with somebody, somewhere"
+    if s.people and kind == "open":
+        return "that can only open a story"
     if said.pronoun and who is None:
-        return "the pronoun points to nobody"
+        return f"the pronoun points to nobody{_focus(s)}"
     if said.it and thing is None:
-        return '"it" points to nothing'
+        return '"it" points to nothing: the last sentence named no thing'
     if s.pending and not _answers(s, said):
         return _open_matter(s)
+    if kind in ("do", "drop") and not s.pending:
+        return "nobody has just said where to go"
+    if not s.pending and s.n >= MAX_SENTENCES:
+        return f"a story has at most {MAX_SENTENCES} sentences"
     if kind == "arrive":
-        if who in s.place:
-            return f"{who} is in the story already"
-        return _too_many("people", len(s.people), MAX_PEOPLE)
-    if kind in ("there", "own"):
-        known = s.where(thing)
-        if known:
-            return f"the {thing} is in the story already, {PLACE[known].at}"
-        too_many = _too_many("things", len(s.things()), MAX_THINGS)
-        if too_many:
-            return too_many
+        return _arrival(s, who, place)
+    if kind in _NAMES_A_THING:
+        return _naming(s, said)
     for name in (who, other):
         if name is not None and name not in s.place:
             return f"the story has not named {name}"
-    if kind in ("do", "drop", "yes", "no") and not s.pending:
-        return "nobody has said anything to answer"
+    if who is not None and who == other:
+        return f"{who} can't do that with {'him' if PERSON[who].he == 'he' else 'her'}self"
+    if thing is not None and s.where(thing) is None:
+        can = _CAN.get(kind)
+        start = f"{who} can't {can.format(t=thing, q=other)}: the" if can else "the"
+        return f"{start} story has not named {'it' if can and '{t}' in can else f'the {thing}'}"
     if said.here is not None and said.here != s.place.get(who):
         return f"{who} is {_at(s, who)}, not {PLACE[said.here].at}"
     if kind in _CAN:
-        can = _CAN[kind].format(t=f"the {thing}", q=other)
         why = _hands(s, kind, who, thing, other)
-        return why and f"{who} can't {can}: {why}"
-    return _other_facts(s, said)
+        if why:
+            return f"{who} can't {_CAN[kind].format(t=thing, q=other)}: {why}"
+    return _place_facts(s, said) or _other_facts(s, said)
+
+
+def _arrival(s: State, who: str, place: str) -> str | None:
+    if who in s.place:
+        return f"{who} is in the story already"
+    if who == place or who in {p for _, p in s.seen} or place in s.place:
+        return "a story does not speak of a person and of the farm of the same name"
+    return _too_many("people", len(s.people), MAX_PEOPLE)
+
+
+def _naming(s: State, said: Said) -> str | None:
+    _, who, thing, place = said.act[:4]
+    if who is not None and who not in s.place:
+        return f"the story has not named {who}"
+    known = s.where(thing)
+    if known:
+        return f"the {thing} is in the story already, {PLACE[known].at}"
+    if thing in UNPAINTED and said.act.adjective:
+        return f"of the {thing} the village does not say how it looks"
+    if place is not None and place not in s.place.values():
+        return f"nobody is {PLACE[place].at}"
+    if who in s.holds:
+        return f"{who} has the {s.holds[who]} already"
+    return _too_many("things", len(s.things()), MAX_THINGS)
 
 
 def _hands(s: State, kind: str, who: str, thing: str | None, other: str | None) -> str | None:
     """What stands in the way of an act with things or between people."""
-    he, held = PERSON[who].he, s.holds.get(who)
-    if thing is not None and s.where(thing) is None:
-        return "the story has not named it"
+    he, held, holder = PERSON[who].he, s.holds.get(who), _holder(s, thing)
+    full = f"{he} has the {held} in {'her' if he == 'she' else 'his'} hands"
     if kind == "take":
-        if held == thing:
-            return f"{he} has it already"
         if held:
-            return f"{he} has the {held} in {'her' if he == 'she' else 'his'} hands"
-        holder = next((p for p, t in s.holds.items() if t == thing), None)
+            return f"{he} has it already" if held == thing else full
         if holder:
             return f"{holder} has it"
         if s.lies[thing] != s.place[who]:
             return f"it is {PLACE[s.lies[thing]].at}, {he} is {_at(s, who)}"
     if kind in ("carry", "put", "give", "gain", "keep") and held != thing:
-        return f"{he} does not have it"
+        return f"{holder} has it" if holder else f"it lies {PLACE[s.lies[thing]].at}"
     if kind == "gain" and s.wants.get(who) != thing:
         return f"{he} did not want it"
     if other is not None and s.place[other] != s.place[who]:
@@ -87,53 +127,93 @@ def _hands(s: State, kind: str, who: str, thing: str | None, other: str | None) 
         return f"{other} has the {s.holds[other]} already"
     if kind == "ask":
         if held:
-            return f"{he} has the {held} in {'her' if he == 'she' else 'his'} hands"
-        if s.holds.get(other) != thing:
+            return full
+        if holder != other:
             return f"{other} does not have it"
     return None
 
 
-def _other_facts(s: State, said: Said) -> str | None:
+def _place_facts(s: State, said: Said) -> str | None:
+    """What contradicts where somebody or something is."""
     kind, who, thing, place, other = said.act[:5]
-    if thing is not None and kind not in ("there", "own") and s.where(thing) is None:
-        return f"the story has not named the {thing}"
-    if kind == "own" and who in s.holds:
-        return f"{who} has the {s.holds[who]} already"
-    if kind in ("go", "plan") and place == s.place[who]:
-        return f"{who} is {_at(s, who)} already"
-    if kind == "return" and (who, place) not in s.seen:
-        return f"{who} has not been {PLACE[place].at} before"
+    holder = _holder(s, thing)
+    if kind in ("go", "carry", "return", "together", "plan"):
+        if place == s.place[who]:
+            return f"{who} is {_at(s, who)} already"
+        if place in s.place:
+            return "a story does not speak of a person and of the farm of the same name"
+    if kind == "return":
+        if (who, place) not in s.seen:
+            return f"{who} has not been {PLACE[place].at} before"
+        return f"nobody is {PLACE[place].at} to go back to"
     if kind == "stay" and place != s.place[who]:
         return f"{who} is {_at(s, who)}, not {PLACE[place].at}"
     if kind == "lie" and s.lies.get(thing) != place:
-        return f"the {thing} is not {PLACE[place].at}"
+        return f"{holder} has the {thing}" if holder else f"it is {PLACE[s.lies[thing]].at}"
     if kind == "seek" and s.where(thing) == s.place[who]:
-        return f"the {thing} is right there, {_at(s, who)}"
+        return f"the {thing} is right there, {f'{holder} has it' if holder else _at(s, who)}"
     if kind == "miss" and s.place[other] == s.place[who]:
         return f"{other} is right there, {_at(s, who)}"
+    if kind == "animal" and place not in s.place.values():
+        return f"nobody is {PLACE[place].at}"
+    if kind in ("stay", "keep", "lie"):
+        return f"the last sentence was about {who or f'the {thing}'} already"
+    return None
+
+
+def _other_facts(s: State, said: Said) -> str | None:
+    """What contradicts wishes, thanks, answers and feelings."""
+    kind, who, thing, _, other = said.act[:5]
     if kind == "thank":
         return f"{other} has not just given {who} anything"
-    if kind == "want" and (who in s.wants or s.holds.get(who) == thing):
-        return f"{who} {'wants' if who in s.wants else 'has'} the {s.wants.get(who, thing)} already"
-    if kind in ("animal", "there") and place not in s.place.values():
-        return f"nobody is {PLACE[place].at}"
+    if kind == "want":
+        if who in s.wants:
+            return f"{who} wants the {s.wants[who]} already"
+        return f"{who} has the {thing} already" if s.holds.get(who) == thing else None
+    if kind in ("yes", "no") and not s.pending:
+        return "nobody has just asked for anything"
+    if other is not None and s.place[other] != s.place[who]:
+        return f"{other} is {_at(s, other)}, {PERSON[who].he} is {_at(s, who)}"
     for name, sign in ((who, _sign(kind)), (other, -_sign(kind))):
-        if name and sign:
-            feels = s.mood.get(name) or s.cause.get(name)
-            if feels is None:
-                return f"how {name} felt before has not been said"
-            return f"{name} has reason to be {'happy' if feels == 1 else 'unhappy'}, as was told"
+        why = _feeling(s, kind, name, sign, said.act.feeling) if name and sign else None
+        if why:
+            return why
+    return None
+
+
+def _feeling(s: State, kind: str, who: str, sign: int, feeling: str | None) -> str | None:
+    mood, cause, told = s.mood.get(who), s.cause.get(who), s.felt.get(who)
+    pair = FEELING[told or feeling or "happy"]
+    word = pair.good if (mood or cause) == 1 else pair.bad
+    if kind.startswith(("still", "turn")):
+        if mood is None:
+            return f"how {who} feels has not been said" + (" since then" if cause else "")
+        if told and told != feeling:
+            return f"it was said that {who} is {word}, which is another feeling"
+        return f"{who} is {word}, as was said"
+    if mood is not None:
+        return f"{who} is {word} already, as was said"
+    if cause is not None and cause != sign:
+        return f"what has just happened makes {who} {'happy' if cause == 1 else 'unhappy'}"
     return None
 
 
 def _sign(kind: str) -> int:
-    if kind in ("joy", "feel_good", "still_good", "turn_good", "good_but_bad"):
-        return 1
-    return -1 if kind in ("grief", "feel_bad", "still_bad", "turn_bad", "bad_but_good") else 0
+    return 1 if kind in _GOOD else -1 if kind in _BAD else 0
 
 
 def _at(s: State, who: str) -> str:
     return PLACE[s.place[who]].at
+
+
+def _holder(s: State, thing: str | None) -> str | None:
+    return next((person for person, held in s.holds.items() if held == thing), None)
+
+
+def _focus(s: State) -> str:
+    if s.focus:
+        return f": the last sentence is about {s.focus}, who is {PERSON[s.focus].he!r}"
+    return ": the last sentence is not about one person alone"
 
 
 def _too_many(what: str, n: int, most: int) -> str | None:
@@ -141,13 +221,13 @@ def _too_many(what: str, n: int, most: int) -> str | None:
 
 
 def _answers(s: State, said: Said) -> bool:
-    kind, who = said.act[:2]
+    kind, who, thing, place = said.act[:4]
     if s.pending.kind == "plan":
-        return kind == "drop" or (kind == "do" and said.act.place == s.pending.place)
-    return kind in ("yes", "no") and who == s.pending.other
+        return kind == "drop" or (kind == "do" and place == s.pending.place)
+    return kind in ("yes", "no") and who == s.pending.other and thing == s.pending.thing
 
 
 def _open_matter(s: State) -> str:
     if s.pending.kind == "plan":
         return f"{s.pending.who} has just said where to go, and goes there or stays"
-    return f"{s.pending.other} must answer {s.pending.who} first"
+    return f"{s.pending.other} must answer first: {s.pending.who} asked for the {s.pending.thing}"

@@ -107,9 +107,6 @@ class _Chinese(_English):
     def person(self, name):
         return PERSON[name].zh
 
-    def place(self, name):
-        return PLACE[name].zh
-
     def thing(self, name):
         return THING[name].zh
 
@@ -129,8 +126,17 @@ class _Chinese(_English):
         thing = THING[self.act.thing]
         return f"一{thing.measure}{ADJECTIVES.get(self.act.adjective, '')}{thing.zh}"
 
-    def _where(self, name, phrase):
-        return self.place(name)
+    def _at(self):
+        return PLACE[self.act.place].zh_at
+
+    def _here(self):
+        return PLACE[self.said.here].zh_at
+
+    def _to(self):
+        return PLACE[self.act.place].zh
+
+    def _from(self):
+        return PLACE[self.said.here].zh
 
     def _good(self):
         return FEELING[self.act.feeling].zh_good
@@ -217,7 +223,7 @@ def readings(s: State, sentence: str) -> Iterator[Said]:
     """
     for kind, phrase, pattern in PATTERNS:
         match = pattern.fullmatch(sentence)
-        if not match or (kind == "open" and s.people):
+        if not match:
             continue
         found = match.groupdict()
         who, thing, here = found.get("who"), found.get("thing"), found.get("here")

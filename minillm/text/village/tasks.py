@@ -3,15 +3,17 @@
 Each function draws `n` examples from its own stories (the same seed, the same examples) and returns
 plain dictionaries. The labels are right by construction: they are read off the state that the story
 itself leads to, not off its words.
+Each task has stories of its own, which `stories` gives for no seed.
 
 But: no training and no metrics here; see `minillm.measure`.
 """
 
+import itertools
 import random
 from collections.abc import Iterator
 
 from minillm.text.village.grammar import State
-from minillm.text.village.oracle import Story, story
+from minillm.text.village.oracle import Story, check_counts, story
 from minillm.text.village.render import chinese_of, spans_of, text_of
 from minillm.text.village.words import PERSON, PLACE, THING
 
@@ -24,11 +26,15 @@ def sentiment(n: int, seed: int = 0) -> list[dict]:
         text says how the first person feels, often not in words that say so: "was not happy",
         "Tom was glad, but Anna was sad".
 
+    Raises:
+        ValueError: `n` or `seed` is negative or not an integer.
+
     Built in chapter 10.
     """
+    check_counts(n=n, seed=seed)
 
     def examples():
-        for told, rng in _stories(seed):
+        for told, rng in _stories(seed, "sentiment"):
             main = told.states[1].people[0]
             moods = [state.mood.get(main) for state in told.states]
             cuts = [i for i in range(2, len(moods)) if moods[i] and moods[i] != moods[i - 1]]
@@ -49,11 +55,12 @@ def entities(n: int, seed: int = 0) -> list[dict]:
     Built in chapter 10.
     """
     records = []
-    for told, _ in _take(n, seed):
-        spans, offset = [], 0
-        for said in told.said:
-            spans += [(offset + a, offset + b, label) for a, b, label in spans_of(said)]
-            offset += len(text_of(said)) + 1
+    for told, _ in _take(n, seed, "entities"):
+        spans = [
+            (offset + a, offset + b, label)
+            for said, offset in _offsets(told)
+            for a, b, label in spans_of(said)
+        ]
         records.append({"text": told.text, "spans": spans})
     return records
 
@@ -63,23 +70,28 @@ def questions(n: int, seed: int = 0) -> list[dict]:
 
     Returns:
         `n` records {"text", "question", "answer", "start"}; `text[start:]` begins with the answer,
-        at its last mention. "Where is the lamp?" may need two steps: who has it, where she is.
+        in the last sentence that speaks of it together with what is asked for, if there is one.
+        "Where is the lamp?" may need two steps: who has it, where she is.
+
+    Raises:
+        ValueError: `n` or `seed` is negative or not an integer.
 
     Built in chapter 10.
     """
     records = []
-    for told, rng in _take(n, seed):
+    for told, rng in _take(n, seed, "questions"):
         s = told.states[-1]
-        asked = [(f"Where is {who}?", place) for who, place in s.place.items()]
-        asked += [(f"Where is the {thing}?", s.where(thing)) for thing in s.things()]
-        asked += [(f"Who has the {thing}?", who) for who, thing in s.holds.items()]
-        asked += [(f"What does {who} have?", thing) for who, thing in s.holds.items()]
-        question, answer = rng.choice(asked)
-        start = max(
-            start + a
-            for said, start in _offsets(told)
-            for a, b, _ in spans_of(said)
-            if text_of(said)[a:b] == answer
+        asked = [(f"Where is {who}?", who, place, "PLACE") for who, place in s.place.items()]
+        asked += [(f"Where is the {t}?", t, s.where(t), "PLACE") for t in s.things()]
+        asked += [(f"Who has the {t}?", t, who, "PERSON") for who, t in s.holds.items()]
+        asked += [(f"What does {who} have?", who, t, "THING") for who, t in s.holds.items()]
+        question, topic, answer, kind = rng.choice(asked)
+        about = {topic, *(who for who, thing in s.holds.items() if thing == topic)}
+        _, start = max(
+            (bool(about & {said.act.who, said.act.other, said.act.thing}), offset + a)
+            for said, offset in _offsets(told)
+            for a, b, label in spans_of(said)
+            if label == kind and text_of(said)[a:b] == answer
         )
         records.append({"text": told.text, "question": question, "answer": answer, "start": start})
     return records
@@ -92,11 +104,15 @@ def pairs(n: int, seed: int = 0) -> list[dict]:
         `n` records {"premise", "hypothesis", "label"}, label "entailment" (the story says so),
         "contradiction" (it says otherwise) or "neutral" (it doesn't say), a third each (± 1).
 
+    Raises:
+        ValueError: `n` or `seed` is negative or not an integer.
+
     Built in chapter 10.
     """
+    check_counts(n=n, seed=seed)
 
     def examples():
-        for told, rng in _stories(seed):
+        for told, rng in _stories(seed, "pairs"):
             label = rng.choice(("entailment", "contradiction", "neutral"))
             claims = _claims(told.states[-1], rng)[label]
             kinds = sorted({kind for kind, _ in claims})
@@ -109,25 +125,28 @@ def pairs(n: int, seed: int = 0) -> list[dict]:
 
 
 def _claims(s: State, rng: random.Random) -> dict[str, list[tuple[str, str]]]:
-    """Claims by label, each with what it is about: a place, a thing in hand, or a feeling."""
+    """Claims by label, each with what it is about: a place, a thing in hand, a wish or a feeling.
+
+    Most claims speak only of what the story names, so that what is named gives little away.
+    """
     claims = {"entailment": [], "contradiction": [], "neutral": []}
-    stranger = rng.choice([name for name in PERSON if name not in s.place])
-    for who in (*s.people, stranger):
-        here = s.place.get(who)
-        other = rng.choice([place for place in PLACE if place != here])
-        if here:
-            claims["entailment"].append(("place", f"{who} is {PLACE[here].at}."))
-            claims["contradiction"].append(("place", f"{who} is {PLACE[other].at}."))
-        else:
-            claims["neutral"].append(("place", f"{who} is {PLACE[other].at}."))
-        held = s.holds.get(who)
-        if held:
-            claims["entailment"].append(("thing", f"{who} has the {held}."))
+    named = list(dict.fromkeys([*s.place.values(), *sorted(place for _, place in s.seen)]))
+    stranger = rng.choice([name for name in PERSON if name not in s.place and name not in named])
+    claims["neutral"].append(("place", f"{stranger} is {PLACE[rng.choice(named)].at}."))
+    for who in s.people:
+        here, held, wish = s.place[who], s.holds.get(who), s.wants.get(who)
+        elsewhere = [place for place in named if place != here]
+        elsewhere = elsewhere or [p for p in PLACE if p != here and p not in s.place]
+        claims["entailment"].append(("place", f"{who} is {PLACE[here].at}."))
+        claims["contradiction"].append(("place", f"{who} is {PLACE[rng.choice(elsewhere)].at}."))
         for thing in s.things():
-            if thing != held and here:
-                claims["contradiction"].append(("thing", f"{who} has the {thing}."))
-        unnamed = rng.choice([thing for thing in THING if thing not in s.things()])
+            label = "entailment" if thing == held else "contradiction"
+            claims[label].append(("thing", f"{who} has the {thing}."))
+            if thing != held:
+                label = "entailment" if thing == wish else "neutral"
+                claims[label].append(("wish", f"{who} wants the {thing}."))
         if not held:
+            unnamed = rng.choice([thing for thing in THING if thing not in s.things()])
             claims["neutral"].append(("thing", f"{who} has the {unnamed}."))
         mood = s.mood.get(who)
         for claim, sign in ((f"{who} feels good.", 1), (f"{who} feels bad.", -1)):
@@ -153,28 +172,24 @@ def translations(n: int, seed: int = 0) -> list[dict]:
             "en": [text_of(said) for said in told.said],
             "zh": [chinese_of(said) for said in told.said],
         }
-        for told, _ in _take(n, seed)
+        for told, _ in _take(n, seed, "translations")
     ]
 
 
-def _stories(seed: int) -> Iterator[tuple[Story, random.Random]]:
-    """Endless stories, and the random numbers for what is drawn beside them."""
-    tell, ask = random.Random(seed), random.Random(f"labels {seed}")
+def _stories(seed: int, task: str) -> Iterator[tuple[Story, random.Random]]:
+    """Endless stories of a task's own, and the random numbers for what is drawn beside them."""
+    tell, ask = random.Random(f"{task} {seed}"), random.Random(f"{task} labels {seed}")
     while True:
         yield story(tell), ask
 
 
-def _take(n: int, seed: int) -> Iterator[tuple[Story, random.Random]]:
-    if not isinstance(n, int) or n < 0:
-        raise ValueError(f"n ({n!r}) must be a whole number of examples, 0 or more")
-    endless = _stories(seed)
-    return (next(endless) for _ in range(n))
+def _take(n: int, seed: int, task: str) -> Iterator[tuple[Story, random.Random]]:
+    check_counts(n=n, seed=seed)
+    return itertools.islice(_stories(seed, task), n)
 
 
 def _balanced(examples: Iterator[dict], key: str, labels: tuple, n: int) -> list[dict]:
     """The first `n` examples that keep the labels equally frequent, in the order they came."""
-    if not isinstance(n, int) or n < 0:
-        raise ValueError(f"n ({n!r}) must be a whole number of examples, 0 or more")
     room = {label: (n + len(labels) - 1 - i) // len(labels) for i, label in enumerate(labels)}
     records = []
     while len(records) < n:

@@ -26,7 +26,8 @@ class Place(NamedTuple):
     name: str
     there: str  # "the mill", as in "went to the mill"
     at: str  # "at the mill"
-    zh: str
+    zh: str  # 磨坊
+    zh_at: str  # 磨坊里
 
 
 class Thing(NamedTuple):
@@ -44,14 +45,14 @@ def _people(text: str, he: str, him: str, zh_he: str) -> list[Person]:
 
 PEOPLE = [
     *_people(
-        "Anna/安娜 Rose/罗丝 May/小梅 June/琼 Hope/霍普 Joy/乔伊 "
+        "Anna/安娜 Rose/罗丝 May/梅 June/琼 Hope/霍普 Joy/乔伊 "
         "Clara/克拉拉 Ella/艾拉 Nora/诺拉 Ashley/阿什莉 Beverley/贝弗莉 Shirley/雪莉",
         "she",
         "her",
         "她",
     ),
     *_people(
-        "Will/威尔 Mark/马克 Robin/罗宾 Tom/汤姆 Ben/本恩 Jack/杰克 "
+        "Will/威尔 Mark/马克 Robin/罗宾 Tom/汤姆 Ben/班恩 Jack/杰克 "
         "Peter/彼得 Otto/奥托 Sam/萨姆 Milton/米尔顿 Preston/普雷斯顿 Chester/切斯特",
         "he",
         "him",
@@ -60,29 +61,30 @@ PEOPLE = [
 ]
 
 
-def _place(there: str, preposition: str, zh: str) -> Place:
-    return Place(there.removeprefix("the "), there, f"{preposition} {there}", zh)
+def _place(there: str, preposition: str, zh: str, zh_in: str = "里") -> Place:
+    name = there.removeprefix("the ")
+    return Place(name, there, f"{preposition} {there}", zh, zh + zh_in)
 
 
 PLACES = [
     _place("the mill", "at", "磨坊"),
     _place("the garden", "in", "花园"),
-    _place("the well", "by", "井边"),
+    _place("the well", "by", "井边", ""),
     _place("the church", "at", "教堂"),
     _place("the bakery", "at", "面包房"),
     _place("the inn", "at", "客栈"),
     _place("the forge", "at", "铁匠铺"),
-    _place("the green", "on", "草地"),
-    _place("the bridge", "on", "桥头"),
-    _place("the market", "at", "集市"),
+    _place("the green", "on", "草地", "上"),
+    _place("the bridge", "on", "桥上", ""),
+    _place("the market", "at", "集市", "上"),
     _place("the school", "at", "学校"),
     _place("the barn", "in", "谷仓"),
     _place("the orchard", "in", "果园"),
-    _place("the spring", "by", "泉边"),
+    _place("the spring", "by", "泉边", ""),
     _place("the rose garden", "in", "玫瑰园"),
     _place("the bell tower", "in", "钟楼"),
     _place("Rose Cottage", "at", "玫瑰小屋"),
-    _place("Robin Hill", "on", "知更鸟山"),
+    _place("Robin Hill", "on", "知更鸟山", "上"),
     # Farms around the village; many an English place and an English family share a name.
     _place("Ashley", "at", "阿什莉农庄"),
     _place("Beverley", "at", "贝弗莉农庄"),
@@ -93,26 +95,16 @@ PLACES = [
 ]
 
 
-def _split(text: str) -> list[str]:
-    return text.split()
-
-
-def _thing(name: str, zh: str, measure: str) -> Thing:
-    return Thing(name, zh, measure)
-
-
-THINGS = [
-    _thing(*entry.split("/"))
-    for entry in _split(
-        "lamp/灯/盏 apple/苹果/个 bell/铃铛/个 book/书/本 key/钥匙/把 letter/信/封 rope/绳子/根 "
-        "basket/篮子/个 hat/帽子/顶 coat/外套/件 ring/戒指/枚 saw/锯子/把 watch/怀表/块 "
-        "rose/玫瑰/朵 orange/橙子/个 kite/风筝/只 spade/铲子/把 drum/鼓/面 flute/笛子/支 "
-        "coin/硬币/枚 candle/蜡烛/支 jug/水罐/个 pie/馅饼/个 comb/梳子/把 scarf/围巾/条 "
-        "blanket/毯子/条 broom/扫帚/把 net/渔网/张 cup/杯子/个 map/地图/张 "
-        "bucket/水桶/个 hammer/锤子/把 mirror/镜子/面 needle/针/根 pan/平底锅/个 pear/梨/个 "
-        "plate/盘子/个 shell/贝壳/枚 spoon/勺子/把 violin/小提琴/把"
-    )
-]
+_THINGS = (
+    "lamp/灯/盏 apple/苹果/个 bell/铃铛/个 book/书/本 key/钥匙/把 letter/信/封 rope/绳子/根 "
+    "basket/篮子/个 hat/帽子/顶 coat/外套/件 ring/戒指/枚 saw/锯子/把 watch/怀表/块 "
+    "rose/玫瑰/朵 orange/橙子/个 kite/风筝/只 spade/铲子/把 drum/鼓/面 flute/笛子/支 "
+    "coin/硬币/枚 candle/蜡烛/支 jug/水罐/个 pie/馅饼/个 comb/梳子/把 scarf/围巾/条 "
+    "blanket/毯子/条 broom/扫帚/把 net/渔网/张 cup/杯子/个 map/地图/张 "
+    "bucket/水桶/个 hammer/锤子/把 mirror/镜子/面 needle/针/根 pan/平底锅/个 pear/梨/个 "
+    "plate/盘子/个 shell/贝壳/枚 spoon/勺子/把 violin/小提琴/把"
+)
+THINGS = [Thing(*entry.split("/")) for entry in _THINGS.split()]
 
 
 class Feeling(NamedTuple):
@@ -124,19 +116,17 @@ class Feeling(NamedTuple):
     zh_bad: str
 
 
-FEELINGS = [
-    Feeling(*entry.split("/"))
-    for entry in _split(
-        "happy/sad/快乐/悲伤 glad/upset/高兴/难过 cheerful/gloomy/愉快/忧郁 "
-        "calm/worried/安心/担心 proud/ashamed/自豪/羞愧 hopeful/lonely/乐观/孤单 "
-        "brave/afraid/勇敢/害怕 pleased/angry/满意/生气 excited/bored/兴奋/无聊"
-    )
-]
+_FEELINGS = (
+    "happy/sad/快乐/悲伤 glad/upset/高兴/难过 cheerful/gloomy/愉快/忧郁 "
+    "calm/worried/安心/担心 merry/miserable/欢快/难受 hopeful/discouraged/乐观/灰心 "
+    "brave/afraid/勇敢/害怕 pleased/angry/满意/生气 delighted/disappointed/欣喜/失望"
+)
+FEELINGS = [Feeling(*entry.split("/")) for entry in _FEELINGS.split()]
 
 # How a thing looks when the story first names it.
 ADJECTIVES = {
-    "old": "旧的",
-    "new": "新的",
+    "old": "旧",
+    "new": "新",
     "small": "小小的",
     "fine": "精美的",
     "green": "绿色的",
