@@ -1,7 +1,8 @@
 """GPT, whole: the configuration, the block, the model.
 
-The defaults are GPT-2's architecture at a size for a laptop; `GPTConfig.modern` is today's. But:
-no loss here (minillm.train.objectives), no sampling (minillm.generate).
+The defaults are GPT-2's architecture at a size for a laptop, with the exact GELU in place of its
+approximation; `GPTConfig.modern` is today's. But: no loss here (minillm.train.objectives), no
+sampling (minillm.generate).
 """
 
 import math
@@ -13,13 +14,13 @@ from torch import nn
 
 from minillm.model.attention import MultiHeadAttention, check_heads
 from minillm.model.cache import KeyValueCache
-from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, relu2
+from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, gelu_tanh, relu2
 from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPositions
 
 CHOICES = {
     "positions": ("learned", "sinusoidal", "rotary", "alibi"),
     "norm": ("layernorm", "rmsnorm"),
-    "activation": ("gelu", "relu2", "swiglu"),
+    "activation": ("gelu", "gelu_tanh", "relu2", "swiglu"),
 }
 
 
@@ -70,7 +71,7 @@ class GPTConfig:
     positions: str = "learned"  # learned | sinusoidal | rotary | alibi
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # the next matrix can learn the gain just as well, but GPT-2 has it
-    activation: str = "gelu"  # gelu | relu2 | swiglu
+    activation: str = "gelu"  # gelu | gelu_tanh | relu2 | swiglu
     bias: bool = True  # GPT-2 has them in every layer; most models since have none
     qk_norm: bool = False  # normalised queries and keys keep the scores small at high rates
     tie_embeddings: bool = True  # one matrix reads and writes tokens: fewer parameters
@@ -141,7 +142,7 @@ class Block(nn.Module):
         if config.activation == "swiglu":
             self.feed_forward = SwiGLU(config.d_model, config.d_ff, config.bias)
         else:
-            bend = {"gelu": gelu, "relu2": relu2}[config.activation]
+            bend = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu2": relu2}[config.activation]
             self.feed_forward = FeedForward(config.d_model, config.d_ff, bend, config.bias)
         self.dropout = config.dropout
 
@@ -223,10 +224,11 @@ class GPT(nn.Module):
         if self.config.positions == "sinusoidal":
             x = x * math.sqrt(self.config.d_model)  # or the sines, as large as 1, drown the tokens
         if self.positions is not None and real is None:
-            x = x + self.positions(torch.arange(start, end, device=ids.device))
+            x = x + self.positions(slice(start, end))
         elif self.positions is not None:  # a row's first real token stands at position 0
             x = x + self.positions((real.cumsum(dim=1) - 1).clamp(min=0)[:, start:])
-        x = F.dropout(x, self.config.dropout, self.training)
+        if self.training:
+            x = F.dropout(x, self.config.dropout)
         mask = None if real is None else real[:, None, None, :]  # (B, 1, 1, T_key)
         for block, layer_cache in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, mask, layer_cache)

@@ -14,7 +14,8 @@ from torch import nn
 class LearnedPositions(nn.Embedding):
     """One trained vector for each position, as in GPT-2 and BERT.
 
-    Called with positions, integers (..., T) below `context_length`; returns (..., T, d_model).
+    Called with positions below `context_length`, integers (..., T) or a slice of T of them;
+    returns (..., T, d_model).
 
     Source: Gehring et al. 2017, arXiv:1705.03122, section 3.1; GPT-2 uses them unchanged.
     Built in chapter 5.
@@ -22,6 +23,9 @@ class LearnedPositions(nn.Embedding):
 
     def __init__(self, context_length, d_model):
         super().__init__(context_length, d_model)
+
+    def forward(self, positions):
+        return self.weight[positions]  # (..., T, C)
 
 
 def sinusoidal_table(context_length, d_model):
@@ -43,7 +47,7 @@ def sinusoidal_table(context_length, d_model):
 
 
 class SinusoidalPositions(nn.Module):
-    """`sinusoidal_table` as a layer: looks up positions (..., T), returns (..., T, d_model).
+    """`sinusoidal_table` as a layer: takes and returns what `LearnedPositions` does.
 
     Nothing in it is trained and nothing is saved with the model.
 

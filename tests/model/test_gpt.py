@@ -30,7 +30,7 @@ def configs(draw, **fixed):
         "positions": draw(st.sampled_from(("learned", "sinusoidal", "rotary", "alibi"))),
         "norm": draw(st.sampled_from(("layernorm", "rmsnorm"))),
         "norm_gain": draw(st.booleans()),
-        "activation": draw(st.sampled_from(("gelu", "relu2", "swiglu"))),
+        "activation": draw(st.sampled_from(("gelu", "gelu_tanh", "relu2", "swiglu"))),
         "bias": draw(st.booleans()),
         "qk_norm": draw(st.booleans()),
         "tie_embeddings": draw(st.booleans()),
@@ -58,11 +58,12 @@ def as_gpt2(model):
     from transformers.pytorch_utils import Conv1D
 
     c = model.config
+    activation = {"gelu": "gelu", "gelu_tanh": "gelu_new"}[c.activation]
     theirs = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=c.vocab_size, n_positions=c.context_length, n_embd=c.d_model,
             n_head=c.n_heads, n_layer=c.n_layers, n_inner=c.d_ff, resid_pdrop=0.0,
-            embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
+            activation_function=activation, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=None, eos_token_id=None,
         )
     ).eval()  # fmt: skip
     modules = {
@@ -102,6 +103,7 @@ def test_logits_and_gradients_equal_transformers_gpt2(data):
         d_model=n_heads * data.draw(st.integers(1, 12)),
         n_layers=data.draw(st.integers(1, 3)),
         d_ff=data.draw(st.none() | st.integers(1, 50)),
+        activation=data.draw(st.sampled_from(("gelu", "gelu_tanh"))),
     )
     model = random_model(config, data.draw(st.integers(0, 99)))
     theirs, pairs = as_gpt2(model)
@@ -252,7 +254,7 @@ def test_dropout_only_in_training():
         ({"dropout": 1.0}, r"dropout \(1.0\) must be at least 0 and below 1"),
         ({"positions": "rope"}, r"positions \('rope'\) must be one of learned, sinusoidal"),
         ({"norm": "batch"}, r"norm \('batch'\) must be one of"),
-        ({"activation": "relu"}, r"activation \('relu'\) must be one of gelu, relu2, swiglu"),
+        ({"activation": "relu"}, r"activation \('relu'\) must be one of gelu, gelu_tanh, relu2, swiglu"),
     ],
 )
 def test_bad_configs_are_named(changes, message):

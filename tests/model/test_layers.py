@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, relu2
+from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, gelu_tanh, relu2
 
 x = torch.randn(3, 5, 12, generator=torch.Generator().manual_seed(0)) * 3 + 1
 
@@ -38,11 +38,15 @@ def test_rms_norm_equals_torch_and_its_formula():
 
 def test_activations_are_their_formulas():
     inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
-    assert_close(gelu(x), 0.5 * x * (1 + inner.tanh()), atol=1e-6, rtol=1e-5)
+    assert_close(gelu_tanh(x), 0.5 * x * (1 + inner.tanh()), atol=1e-6, rtol=1e-5)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    assert_close(gelu(x), x * normal.cdf(x), atol=1e-6, rtol=1e-5)
+    far = torch.linspace(-8, 8, 4001)
+    assert 0.0004 < (gelu(far) - gelu_tanh(far)).abs().max() < 0.0005
     assert_close(relu2(x), torch.where(x > 0, x * x, 0.0))
 
 
-@pytest.mark.parametrize("activation", [gelu, relu2])
+@pytest.mark.parametrize("activation", [gelu, gelu_tanh, relu2])
 def test_feed_forward_is_two_matrices_and_a_bend(activation):
     layer = FeedForward(12, activation=activation)
     assert layer.up.out_features == 48 and FeedForward(12, 7).up.out_features == 7

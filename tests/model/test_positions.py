@@ -41,6 +41,7 @@ def test_looked_up_positions_have_one_vector_each():
         x = layer(positions)
         assert x.shape == (2, 3, 6)
         assert torch.equal(x[0, 2], x[1, 1]) and not torch.equal(x[0, 2], x[1, 2])
+        assert torch.equal(layer(slice(1, 4)), layer(torch.tensor([1, 2, 3])))
     assert not SinusoidalPositions(4, 6).state_dict()
 
 
