@@ -145,7 +145,8 @@ class MultiHeadAttention(nn.Module):
     def split_heads(self, y):
         """(B, T, all heads * D) to queries, keys and values, (B, heads, T, D) each."""
         B, T, _ = y.shape
-        return y.view(B, T, -1, self.d_head).transpose(1, 2).split(self.shares, dim=1)
+        q, k, v = y.view(B, T, -1, self.d_head).split_with_sizes(self.shares, dim=2)
+        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
 
     def project(self, x, memory=None, cache=None):
         """x (B, T_query, C) asks, memory (B, T_key, C) answers, None meaning x itself.
