@@ -73,28 +73,31 @@ class Reader:
 
     def __init__(self, model, texts, use_cache=True):
         self.model, self.use_cache = model, use_cache
-        self.limit = model.config.context_length
+        self.limit, self.device = model.config.context_length, model.tokens.weight.device
         self.windows = [list(text[-self.limit :]) for text in texts]
         self.cache = self.real = None
 
     @torch.inference_mode()
     def logits(self):
         """Logits (B, V) of the token after each text."""
-        device = self.model.tokens.weight.device
         if self.cache is None:
             ids, real = pad_left(self.windows)
-            self.real = None if real is None else real.to(device)
+            self.real = None if real is None else real.to(self.device)
             self.cache = self.model.new_cache() if self.use_cache else None
         else:
             ids = torch.tensor([window[-1:] for window in self.windows])  # (B, 1)
             if self.real is not None:
                 self.real = torch.cat((self.real, self.real.new_ones(len(ids), 1)), dim=1)
-        training = self.model.training
+        training, onednn = self.model.training, torch.backends.mkldnn.enabled
         if training:
             self.model.eval()  # no dropout
-        hidden = self.model.hidden(ids.to(device), self.real, self.cache)
-        if training:
-            self.model.train()
+        torch.backends.mkldnn.enabled = False  # its set-up takes longer than one token's GELU
+        try:
+            hidden = self.model.hidden(ids.to(self.device), self.real, self.cache)
+        finally:
+            torch.backends.mkldnn.enabled = onednn
+            if training:
+                self.model.train()
         return self.model.unembed(hidden[:, -1])
 
     def append(self, ids):
