@@ -27,7 +27,7 @@ class TokenWindows:
     places would miss a third of the text in an epoch and see another third twice or more). Each
     epoch starts its cuts elsewhere, so that a word that fell on a cut gets its context next time.
 
-    Arguments:
+    Args:
         tokens: (n,) ids; a numpy array (memory-mapped or not), a torch tensor on the CPU, a list.
         context_length: T, in tokens.
         seed: of the order; two streams with the same seed are the same.

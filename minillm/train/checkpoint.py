@@ -65,7 +65,7 @@ def save(
 ) -> Path:
     """Writes a checkpoint into a folder, in place of the one that was there.
 
-    Arguments:
+    Args:
         folder: made if need be; what else is in it stays.
         model: its weights, class name and `config` (a dataclass, if it has one) are kept.
         tokenizer: anything with `save(folder)`.

@@ -29,7 +29,7 @@ def choose_device(name: str = "auto") -> torch.device:
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
     """The context for a forward pass: matrix products in bfloat16, or everything in float32.
 
-    Arguments:
+    Args:
         precision: "float32", "bfloat16", or "auto": bfloat16 on CUDA hardware that has it. Few CPUs
             do, and small models gain nothing on those.
         device: where the model is.

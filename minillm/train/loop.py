@@ -64,7 +64,7 @@ def train(
 ) -> History:
     """Trains a model in place, from the random states that config.seed gives torch and Python.
 
-    Arguments:
+    Args:
         model: any module that the objective can call; it moves to the config's device.
         objective: (model, batch) -> mean loss over the batch's scored targets, a scalar.
         data: what to learn from, such as `TokenWindows`.
@@ -147,7 +147,7 @@ def backward(
 ) -> Tensor:
     """Adds the gradient of a batch's loss to the parameters, one part of the batch at a time.
 
-    Arguments:
+    Args:
         batch: on any device; cut into `parts` equal parts along its first dimension.
         amp: the context of the forward pass, from `autocast`; float32 without it.
     Returns: the batch's loss, a scalar without a graph. Gradient and loss are those of the whole

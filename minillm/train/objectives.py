@@ -17,7 +17,7 @@ IGNORE = -100  # what torch's cross_entropy leaves out by default
 def causal_lm(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     """The loss of predicting each next token: minus the mean log-probability of the targets.
 
-    Arguments:
+    Args:
         model: ids (B, T) -> logits (B, T, V).
         batch: inputs (B, T) and targets (B, T), both ids; targets[b, t] is the token that follows
             inputs[b, t], or IGNORE where nothing is to be predicted.

@@ -28,7 +28,7 @@ ROUNDS = 5
 def lr_at(step: int, config: "TrainConfig", peak: float | None = None) -> float:
     """The learning rate of a step: a linear warm-up to the peak, then a fall, cosine or linear.
 
-    Arguments:
+    Args:
         step: from 0 to config.steps - 1.
         config: its `steps`, `warmup_steps`, `decay` and `final_lr` (a fraction of the peak) count.
         peak: the highest rate; config.lr unless given.
@@ -53,7 +53,7 @@ def lr_at(step: int, config: "TrainConfig", peak: float | None = None) -> float:
 def orthogonalize(matrices: Tensor) -> Tensor:
     """Sets all singular values of each matrix to about 1, by Newton-Schulz iteration.
 
-    Arguments:
+    Args:
         matrices: (N, rows, cols).
     Returns: (N, rows, cols), U S' V^T where the input is U S V^T; S' is from 0.7 to 1.2, less only
         where S is below about 1/500 of the matrix's norm.
@@ -83,7 +83,7 @@ def orthogonalize(matrices: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, then the nearest orthogonal matrix: every direction of the update counts the same.
 
-    Arguments:
+    Args:
         params: matrices only.
         lr: the size of a step; a tall matrix takes sqrt(rows / cols) times as much.
         momentum: of the running mean of the gradients; Nesterov's, so the newest counts extra.
@@ -168,7 +168,7 @@ def parameter_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
 class Optimizer:
     """All of a model's optimizers behind one: AdamW alone, or Muon with AdamW for the rest.
 
-    Arguments:
+    Args:
         model: whose parameters that require a gradient are moved.
         config: `optimizer` ("adamw" or "muon"), the rates, the decay.
 

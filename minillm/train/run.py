@@ -48,7 +48,7 @@ class History:
 class Run:
     """The state of a training run: weights, optimizer, position, history, random states.
 
-    Arguments:
+    Args:
         model: on its device.
         config: of the run.
         data_name: tells the data apart from others; a run isn't continued on other data.

@@ -53,7 +53,7 @@ class Text(NamedTuple):
 def prepare(corpus: str, config: TextConfig, seed: int = 0, tokenizer: Any = None) -> Text:
     """Reads a corpus and cuts it into tokens, for training and for validation.
 
-    Arguments:
+    Args:
         corpus: "village", a set that `corpora` knows, a text file or a folder of them.
         config: the tokenizer to train, how many stories.
         seed: of the village's training stories; its validation stories are always the same.
@@ -84,7 +84,7 @@ def unseen(
 ) -> tuple[np.ndarray, float | None, str]:
     """What to evaluate a trained model on: text that it hasn't seen.
 
-    Arguments:
+    Args:
         corpus: as for `prepare`.
         notes: those of the model's checkpoint, which name the corpus it was trained on.
         tokenizer: the model's.
