@@ -107,6 +107,11 @@ def check_heads(d_model, n_heads, n_kv_heads):
         raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
 
 
+# Of normalised queries and keys no score exceeds QK_SCALE * sqrt(D). At 1 a head of width 32 can't
+# give more than three quarters of its weight to one of a hundred tokens; at 2 it can copy a name.
+QK_SCALE = 2.0
+
+
 class MultiHeadAttention(nn.Module):
     """Several attentions side by side, each on its own projection of the input.
 
@@ -118,7 +123,7 @@ class MultiHeadAttention(nn.Module):
         causal: whether a token may attend to itself and earlier ones only.
         bias: whether the projections have biases.
         dropout: share of the weights dropped in training.
-        qk_norm: whether queries and keys are normalised to root mean square one.
+        qk_norm: whether keys are normalised to root mean square 1 and queries to `QK_SCALE`.
         rotary: a `Rotary` that turns queries and keys, or None.
         alibi: whether scores fall with distance, as in ALiBi.
 
@@ -157,7 +162,7 @@ class MultiHeadAttention(nn.Module):
         if memory is not None:
             _, k, v = self.split_heads(self.qkv(memory))
         if self.qk_norm:
-            q, k = F.rms_norm(q, (self.d_head,)), F.rms_norm(k, (self.d_head,))
+            q, k = QK_SCALE * F.rms_norm(q, (self.d_head,)), F.rms_norm(k, (self.d_head,))
         if self.rotary is not None:
             start = 0 if cache is None else cache.length
             q, k = self.rotary(q, start), self.rotary(k, start)

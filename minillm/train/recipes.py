@@ -53,7 +53,13 @@ VILLAGE = Recipe(
     TextConfig(),
     GPTConfig.modern(TextConfig.vocab_size, context_length=128),
     TrainConfig(
-        steps=600, batch_size=16, optimizer="muon", lr=3e-3, warmup_steps=50, weight_decay=0.1
+        steps=700,
+        batch_size=16,
+        optimizer="muon",
+        lr=1e-2,
+        warmup_steps=50,
+        decay="linear",
+        final_lr=0.0,
     ),
 )
 
