@@ -196,6 +196,16 @@ def test_a_model_in_training_comes_back_in_training_and_is_sampled_without_dropo
     assert model.training and model.blocks[0].attention.training
 
 
+@pytest.mark.parametrize("enabled", [True, False])
+def test_reading_leaves_torch_and_the_model_as_they_were_also_when_it_fails(enabled, monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
+    model = random_model(dropout=0.5).train()
+    Reader(model, [[1, 2]]).logits()
+    with pytest.raises(IndexError):
+        Reader(model, [[V]]).logits()
+    assert torch.backends.mkldnn.enabled is enabled and model.training
+
+
 def test_nothing_to_do_is_done():
     assert generate(MODELS[0], [], 5) == []
     assert generate(MODELS[0], [[1]], 0) == [[]]
