@@ -53,7 +53,7 @@ VILLAGE = Recipe(
     TextConfig(),
     GPTConfig.modern(TextConfig.vocab_size, context_length=128),
     TrainConfig(
-        steps=700,
+        steps=850,
         batch_size=16,
         optimizer="muon",
         lr=1e-2,
