@@ -86,8 +86,9 @@ def lines(
         axes.plot(x, y, DASHES[i], color=COLOURS[i], marker=MARKERS[i] if few else None)
     for name, y in (levels or {}).items():
         axes.axhline(y, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
-        where = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-        axes.annotate(name, (0.6, y), color="0.3", **where)
+        lowest = y <= min(min(values) for _, values in series.values())
+        where = {"ha": "right", "va": "top" if lowest else "bottom"}
+        axes.annotate(name, (0.6, y), color="0.3", xycoords=("axes fraction", "data"), **where)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     _name_ends(axes, series)
