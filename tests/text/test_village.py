@@ -18,6 +18,7 @@ from minillm.text import village
 from minillm.text.village import oracle
 from minillm.text.village.grammar import Choice, root
 from minillm.text.village.render import readings, text_of
+from minillm.text.village.split import sentences
 from minillm.text.village.words import FEELINGS, PERSON, PLACE, THING
 
 # When the village changes on purpose, this changes, and with it every number in the book.
@@ -55,9 +56,7 @@ def test_a_million_sentences_have_no_text_with_two_derivations():
     while n < 1_000_000:
         story = village.story(rng)
         n += len(story.said)
-        for said, s, text in zip(
-            story.said, story.states, oracle._sentences(story.text), strict=False
-        ):
+        for said, s, text in zip(story.said, story.states, sentences(story.text), strict=False):
             key = hash((text, s.focus, s.it, s.pending, bool(s.people)))
             meaning = hash(said[:4])
             assert meanings.setdefault(key, meaning) == meaning, text
@@ -192,7 +191,7 @@ def test_a_changed_story_is_rejected(sample):
     """Another thing, never named, in the place of one that is named again."""
     changed = 0
     for story in sample[:300]:
-        for said, sentence in zip(story.said, oracle._sentences(story.text), strict=True):
+        for said, sentence in zip(story.said, sentences(story.text), strict=True):
             if said.act.kind in ("take", "put", "give", "keep") and not said.it:
                 known = {x.act.thing for x in story.said}
                 other = next(thing for thing in THING if thing not in known)

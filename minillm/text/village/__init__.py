@@ -9,13 +9,12 @@
     village.continuations()                # every first sentence, with its probability
 
 It is the book's own corpus: it needs no download, never runs out, and has an oracle. `words.py`
-and `phrases.py` hold what can be said, `grammar.py` what can happen, `oracle.py` the functions
-above, `tasks.py` labelled examples for every task of the book.
+and `phrases.py` hold what can be said, `state.py` what a story knows, `grammar.py` what can happen,
+`oracle.py` the functions above, `tasks.py` labelled examples for every task of the book.
 
 Built in chapter 1.
 """
 
-from minillm.text.village.grammar import START, State
 from minillm.text.village.oracle import (
     END,
     Continuation,
@@ -27,9 +26,9 @@ from minillm.text.village.oracle import (
     score,
     stories,
     story,
-    unwords,
-    words,
 )
+from minillm.text.village.split import unwords, words
+from minillm.text.village.state import START, State
 from minillm.text.village.tasks import entities, pairs, questions, sentiment, translations
 
 __all__ = [

@@ -11,14 +11,15 @@ But: no labels for tasks here (see `tasks.py`).
 """
 
 import random
-import re
 from math import inf, log
 from typing import NamedTuple
 
 from minillm.text.ngram import END
-from minillm.text.village.grammar import START, Act, Choice, Said, State, after, root
+from minillm.text.village.grammar import Choice, Said, root
 from minillm.text.village.reasons import reason, shorten
 from minillm.text.village.render import readings, text_of
+from minillm.text.village.split import sentences, words
+from minillm.text.village.state import START, Act, State, after
 
 
 class Story(NamedTuple):
@@ -220,7 +221,7 @@ def score(text: str) -> Score:
     Built in chapter 1.
     """
     s, total, first, judged = START, 0.0, None, []
-    for sentence in _sentences(text):
+    for sentence in sentences(text):
         s, judgement = _judge(s, sentence)
         judged.append(judgement)
         total += judgement.logprob
@@ -251,7 +252,7 @@ def next_word(prefix: str) -> dict[str, float]:
     Built in chapter 1.
     """
     s = START
-    *whole, rest = _sentences(prefix, cut=True)
+    *whole, rest = sentences(prefix, cut=True)
     for sentence in whole:
         s, judgement = _judge(s, sentence)
         if judgement.reason:
@@ -268,43 +269,3 @@ def next_word(prefix: str) -> dict[str, float]:
         raise ValueError(f"no story goes on with {rest!r} here")
     ranked = sorted(distribution.items(), key=lambda item: (-item[1], item[0]))
     return {word: p / total for word, p in ranked}
-
-
-def words(text: str) -> list[str]:
-    """Split a village text into words and marks.
-
-    Example:
-        >>> words("So she went to the mill.")
-        ['So', 'she', 'went', 'to', 'the', 'mill', '.']
-
-    Built in chapter 1.
-    """
-    return re.findall(r"\w+|[^\w\s]", text)
-
-
-def unwords(tokens: list[str]) -> str:
-    """Put words and marks back into a text: the inverse of `words` on village texts.
-
-    Example:
-        >>> unwords(['So', 'she', 'went', '.'])
-        'So she went.'
-
-    Built in chapter 1.
-    """
-    text, inside = "", False  # inside a quotation, the next `"` closes it
-    for token in tokens:
-        closes = token == '"' and inside
-        if not text or token in ".,?" or closes or (text.endswith('"') and inside):
-            text += token
-        else:
-            text += " " + token
-        inside ^= token == '"'
-    return text
-
-
-def _sentences(text: str, cut: bool = False) -> list[str]:
-    """A text's sentences; with `cut`, the last one is the unfinished one, maybe empty."""
-    parts = re.split(r"(?<=\.) ", text)
-    if cut and parts[-1].endswith("."):
-        parts.append("")
-    return parts if cut or text else []

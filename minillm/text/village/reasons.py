@@ -9,8 +9,8 @@ from minillm.text.village.grammar import (
     MAX_THINGS,
     MIN_SENTENCES,
     Said,
-    State,
 )
+from minillm.text.village.state import State
 from minillm.text.village.words import FEELING, PERSON, PLACE, UNPAINTED
 
 _CAN = {

@@ -7,8 +7,9 @@ thing; `chinese_of` writes the same sentence in Chinese; `readings` finds all th
 import re
 from collections.abc import Iterator
 
-from minillm.text.village.grammar import Act, Said, State
+from minillm.text.village.grammar import Said
 from minillm.text.village.phrases import PHRASES
+from minillm.text.village.state import Act, State
 from minillm.text.village.words import ADJECTIVES, FEELING, PERSON, PLACE, THING
 
 

@@ -12,9 +12,9 @@ import itertools
 import random
 from collections.abc import Iterator
 
-from minillm.text.village.grammar import State
 from minillm.text.village.oracle import Story, check_counts, story
 from minillm.text.village.render import chinese_of, spans_of, text_of
+from minillm.text.village.state import State
 from minillm.text.village.words import PERSON, PLACE, THING
 
 
