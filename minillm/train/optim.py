@@ -25,6 +25,9 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 ROUNDS = 5
 
 
+ADAMW_STATE = {"exp_avg", "exp_avg_sq", "step"}  # what torch's AdamW remembers of a parameter
+
+
 def lr_at(step: int, config: "TrainConfig", peak: float | None = None) -> float:
     """The learning rate of a step: a linear warm-up to the peak, then a fall, cosine or linear.
 
@@ -225,16 +228,29 @@ class Optimizer:
         }
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back what `state_dict` gave. Raises: ValueError if it is another model's."""
+        """Takes back what `state_dict` gave.
+
+        Raises: ValueError, before anything is changed, if it is another model's or not whole.
+        """
         owners = {
             self.names[p]: (o, p)
             for o in self.optimizers
             for g in o.param_groups
             for p in g["params"]
         }
-        for key, value in tensors.items():
+        kept: dict[str, set[str]] = {}  # what is remembered of each parameter
+        for key in tensors:
             name, _, what = key.rpartition("/")
             if name not in owners:
                 raise ValueError(f"optimizer state is of another model: {key!r} belongs to nothing")
+            kept.setdefault(name, set()).add(what)
+        for name, whats in kept.items():
+            whole = {"momentum"} if isinstance(owners[name][0], Muon) else ADAMW_STATE
+            if whats != whole:
+                raise ValueError(
+                    f"optimizer state of {name} is {sorted(whats)}, not {sorted(whole)}"
+                )
+        for key, value in tensors.items():
+            name, _, what = key.rpartition("/")
             optimizer, p = owners[name]
             optimizer.state[p][what] = value.to(p.device, copy=True)

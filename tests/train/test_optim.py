@@ -193,3 +193,16 @@ def test_state_of_another_model_is_refused():
     optimizer = Optimizer(TinyModel(), config())
     with pytest.raises(ValueError, match="another model"):
         optimizer.load_state_dict({"layers.0.weight/exp_avg": torch.zeros(2)})
+
+
+def test_a_state_that_lacks_a_tensor_is_refused_by_its_name():
+    model = TinyModel()
+    optimizer = Optimizer(model, config())
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    optimizer.step(0)
+    whole = optimizer.state_dict()
+    for missing in whole:
+        rest = {key: value for key, value in whole.items() if key != missing}
+        with pytest.raises(ValueError, match=f"state of {missing.rpartition('/')[0]} is"):
+            Optimizer(model, config()).load_state_dict(rest)
