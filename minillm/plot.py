@@ -81,6 +81,7 @@ def lines(
     Built in chapter 1.
     """
     axes = _axes(6.5, 3.6, title)
+    axes.margins(y=0.1)  # room for the name of the lowest line
     for i, (x, y) in enumerate(series.values()):
         few = len(x) <= 12
         axes.plot(x, y, DASHES[i], color=COLOURS[i], marker=MARKERS[i] if few else None)
