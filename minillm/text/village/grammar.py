@@ -150,7 +150,7 @@ def _doings(s: State, who: str) -> Choice:
     near = [q for q in s.people if q != who and s.place[q] == here]
     last = s.n == MAX_SENTENCES - 1  # no room for an answer
     kinds: dict[str, tuple[int, Sequence[Act] | None]] = {}
-    # Where to: None stands for any other place (see `going`), which is listed only when chosen.
+    # Where to: None stands for any other place (see `_going`), which is listed only when chosen.
     kinds["go"] = (9, None)
     if held:
         kinds["carry"] = (12, None)

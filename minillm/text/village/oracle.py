@@ -143,11 +143,10 @@ def continuations(s: State = START) -> list[Continuation]:
 
     def visit(node, p):
         if type(node) is Choice:
-            total = len(node.options) if node.weights is None else sum(node.weights)
-            for i, option in enumerate(node.options):
-                visit(
-                    node.then(option), p * (1 if node.weights is None else node.weights[i]) / total
-                )
+            weights = node.weights or [1] * len(node.options)
+            total = sum(weights)
+            for option, weight in zip(node.options, weights, strict=True):
+                visit(node.then(option), p * weight / total)
         elif node is None:
             leaves.append(Continuation("", p, None))
         else:
@@ -192,6 +191,7 @@ def _agrees(partial: Act, act: Act) -> bool:
 
 def _judge(s: State, sentence: str) -> tuple[State, Judgement]:
     """The state after a sentence, and what is to be said of it."""
+    # If none can happen, the reason is that of the first: a story's opening is the last to guess.
     meant = sorted(readings(s, sentence), key=lambda said: said.act.kind == "open")
     for said in meant:
         p = _follow(s, said)

@@ -10,7 +10,7 @@ from minillm.text.village.grammar import (
     MIN_SENTENCES,
     Said,
 )
-from minillm.text.village.state import State
+from minillm.text.village.state import SIGN, State
 from minillm.text.village.words import FEELING, PERSON, PLACE, UNPAINTED
 
 _CAN = {
@@ -25,9 +25,7 @@ _CAN = {
     "together": "go with {q}",
     "ask": "ask {q} for the {t}",
 }
-_NAMES_A_THING = ("there", "own")
-_GOOD = ("joy", "feel_good", "still_good", "turn_good", "good_but_bad")
-_BAD = ("grief", "feel_bad", "still_bad", "turn_bad", "bad_but_good")
+_SIGN = {**SIGN, "still_good": 1, "still_bad": -1}
 
 
 def shorten(sentence: str, limit: int = 60) -> str:
@@ -62,7 +60,7 @@ def _why_not(s: State, said: Said) -> str | None:
         return f"a story has at most {MAX_SENTENCES} sentences"
     if kind == "arrive":
         return _arrival(s, who, place)
-    if kind in _NAMES_A_THING:
+    if kind in ("there", "own"):
         return _naming(s, said)
     for name in (who, other):
         if name is not None and name not in s.place:
@@ -108,7 +106,7 @@ def _naming(s: State, said: Said) -> str | None:
 
 def _hands(s: State, kind: str, who: str, thing: str | None, other: str | None) -> str | None:
     """What stands in the way of an act with things or between people."""
-    he, held, holder = PERSON[who].he, s.holds.get(who), _holder(s, thing)
+    he, held, holder = PERSON[who].he, s.holds.get(who), s.holder(thing)
     full = f"{he} has the {held} in {'her' if he == 'she' else 'his'} hands"
     if kind == "take":
         if held:
@@ -136,7 +134,7 @@ def _hands(s: State, kind: str, who: str, thing: str | None, other: str | None) 
 def _place_facts(s: State, said: Said) -> str | None:
     """What contradicts where somebody or something is."""
     kind, who, thing, place, other = said.act[:5]
-    holder = _holder(s, thing)
+    holder = s.holder(thing)
     if kind in ("go", "carry", "return", "together", "plan"):
         if place == s.place[who]:
             return f"{who} is {_at(s, who)} already"
@@ -174,7 +172,8 @@ def _other_facts(s: State, said: Said) -> str | None:
         return "nobody has just asked for anything"
     if other is not None and s.place[other] != s.place[who]:
         return f"{other} is {_at(s, other)}, {PERSON[who].he} is {_at(s, who)}"
-    for name, sign in ((who, _sign(kind)), (other, -_sign(kind))):
+    felt = _SIGN.get(kind, 0)
+    for name, sign in ((who, felt), (other, -felt)):
         why = _feeling(s, kind, name, sign, said.act.feeling) if name and sign else None
         if why:
             return why
@@ -198,16 +197,8 @@ def _feeling(s: State, kind: str, who: str, sign: int, feeling: str | None) -> s
     return None
 
 
-def _sign(kind: str) -> int:
-    return 1 if kind in _GOOD else -1 if kind in _BAD else 0
-
-
 def _at(s: State, who: str) -> str:
     return PLACE[s.place[who]].at
-
-
-def _holder(s: State, thing: str | None) -> str | None:
-    return next((person for person, held in s.holds.items() if held == thing), None)
 
 
 def _focus(s: State) -> str:

@@ -56,15 +56,23 @@ class State:
         """Every thing that the story has named."""
         return [*self.lies, *self.holds.values()]
 
+    def holder(self, thing: str | None) -> str | None:
+        """Who holds a thing, or None."""
+        return next((person for person, held in self.holds.items() if held == thing), None)
+
     def where(self, thing: str) -> str | None:
         """The place of a thing, wherever it lies or whoever holds it; None if not yet named."""
-        for person, held in self.holds.items():
-            if held == thing:
-                return self.place[person]
-        return self.lies.get(thing)
+        holder = self.holder(thing)
+        return self.place[holder] if holder else self.lies.get(thing)
 
 
 START = State()
+
+# The kinds of sentence that say how somebody feels from now on: 1 for good, -1 for bad.
+SIGN = {
+    **dict.fromkeys(("feel_good", "turn_good", "joy", "good_but_bad"), 1),
+    **dict.fromkeys(("feel_bad", "turn_bad", "grief", "bad_but_good"), -1),
+}
 
 
 def after(s: State, act: Act) -> State:
@@ -80,11 +88,10 @@ def after(s: State, act: Act) -> State:
     if kind in ("open", "arrive"):
         new.people = (*s.people, who)
         _move(new, who, place)
-    elif kind in ("go", "return", "carry", "do"):
+    elif kind in ("go", "return", "carry", "do", "together"):
         _move(new, who, place)
-    elif kind == "together":
-        _move(new, who, place)
-        _move(new, other, place)
+        if other is not None:
+            _move(new, other, place)
     elif kind == "there":
         new.lies = {**s.lies, thing: place}
     elif kind == "own":
@@ -95,16 +102,12 @@ def after(s: State, act: Act) -> State:
     elif kind == "put":
         new.holds = _without(s.holds, who)
         new.lies = {**s.lies, thing: s.place[who]}
-    elif kind == "give":
+    elif kind in ("give", "yes"):
         new.holds = {**_without(s.holds, who), other: thing}
         _cause(new, other, 1)
         new.thanks = (other, who)
     elif kind in ("ask", "plan"):
         new.pending = act
-    elif kind == "yes":
-        new.holds = {**_without(s.holds, who), other: thing}
-        _cause(new, other, 1)
-        new.thanks = (other, who)
     elif kind == "no":
         _cause(new, other, -1)
     elif kind == "want":
@@ -112,18 +115,11 @@ def after(s: State, act: Act) -> State:
     elif kind == "gain":
         new.wants = _without(s.wants, who)
         _cause(new, who, 1)
-    elif kind == "good_but_bad":
-        _feel(new, who, 1, feeling)
-        _feel(new, other, -1, feeling)
-    elif kind == "bad_but_good":
-        _feel(new, who, -1, feeling)
-        _feel(new, other, 1, feeling)
-    elif kind in _SIGN:
-        _feel(new, who, _SIGN[kind], feeling)
+    elif kind in SIGN:
+        _feel(new, who, SIGN[kind], feeling)
+        if other is not None:  # "she was happy, but he was sad"
+            _feel(new, other, -SIGN[kind], feeling)
     return new
-
-
-_SIGN = {"feel_good": 1, "turn_good": 1, "joy": 1, "feel_bad": -1, "turn_bad": -1, "grief": -1}
 
 
 def _without(d: dict, key: str) -> dict:

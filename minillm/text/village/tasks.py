@@ -2,8 +2,8 @@
 
 Each function draws `n` examples from its own stories (the same seed, the same examples) and returns
 plain dictionaries. The labels are right by construction: they are read off the state that the story
-itself leads to, not off its words.
-Each task has stories of its own, which `stories` gives for no seed.
+itself leads to, not off its words. Each task has stories of its own, which `stories` gives
+for no seed.
 
 But: no training and no metrics here; see `minillm.measure`.
 """
