@@ -94,10 +94,12 @@ def unseen(
 
     Built in chapter 7.
     """
-    if corpus == "village" or corpus == notes.get("corpus"):
+    if corpus == "village":
         config = TextConfig(**notes.get("text", {}))
         text = prepare(corpus, dataclasses.replace(config, stories=1), tokenizer=tokenizer)
         return text.val, text.floor, "held out in training"
+    if corpus == notes.get("corpus"):
+        return encode(split(read(corpus))[1], tokenizer), None, "held out in training"
     return encode(read(corpus), tokenizer), None, "the whole text"
 
 
