@@ -112,20 +112,17 @@ def check_heads(d_model, n_heads, n_kv_heads):
 QK_SCALE = 2.0
 
 
-class MultiHeadAttention(nn.Module):
-    """Several attentions side by side, each on its own projection of the input.
+class Heads(nn.Module):
+    """Queries, keys and values for several heads, all from one matrix product.
 
     Args:
-        d_model: width of the input and the output, C.
-        n_heads: number of heads, H; each is d_model / n_heads wide.
+        d_model: width of the input, C.
+        n_heads: number of query heads, H; each is d_model / n_heads wide.
         n_kv_heads: number of key and value heads, each shared by a group of query heads; None
             means one for each query head.
-        causal: whether a token may attend to itself and earlier ones only.
-        bias: whether the projections have biases.
-        dropout: share of the weights dropped in training.
+        bias: whether the projection has biases.
         qk_norm: whether keys are normalised to root mean square 1 and queries to `QK_SCALE`.
         rotary: a `Rotary` that turns queries and keys, or None.
-        alibi: whether scores fall with distance, as in ALiBi.
 
     Raises:
         ValueError: if the heads do not divide evenly.
@@ -135,32 +132,31 @@ class MultiHeadAttention(nn.Module):
     Built in chapter 4.
     """
 
-    def __init__(self, d_model, n_heads, *, n_kv_heads=None, causal=False, bias=True, dropout=0.0,
-                 qk_norm=False, rotary=None, alibi=False):  # fmt: skip
+    def __init__(self, d_model, n_heads, n_kv_heads=None, bias=True, qk_norm=False, rotary=None):
         super().__init__()
         n_kv_heads = n_kv_heads or n_heads
         check_heads(d_model, n_heads, n_kv_heads)
         self.d_head, self.group = d_model // n_heads, n_heads // n_kv_heads
-        self.shares = (n_heads, n_kv_heads, n_kv_heads)  # of the projection's heads: q, k, v
-        self.causal, self.dropout, self.qk_norm = causal, dropout, qk_norm
-        self.rotary, self.alibi = rotary, alibi
-        self.qkv = nn.Linear(d_model, sum(self.shares) * self.d_head, bias)  # one product for all
-        self.out = nn.Linear(d_model, d_model, bias)
+        self.shares = [heads * self.d_head for heads in (n_heads, n_kv_heads, n_kv_heads)]
+        self.qk_norm, self.rotary = qk_norm, rotary
+        self.qkv = nn.Linear(d_model, sum(self.shares), bias)  # one product for all
 
-    def split_heads(self, y):
-        """(B, T, all heads * D) to queries, keys and values, (B, heads, T, D) each."""
-        B, T, _ = y.shape
-        q, k, v = y.view(B, T, -1, self.d_head).split_with_sizes(self.shares, dim=2)
-        return q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    def split(self, y):
+        """(B, T, heads * D) to (B, heads, T, D)."""
+        return y.unflatten(2, (-1, self.d_head)).transpose(1, 2)
 
     def project(self, x, memory=None, cache=None):
         """x (B, T_query, C) asks, memory (B, T_key, C) answers, None meaning x itself.
 
         Returns queries (B, H, T_query, D), keys and values (B, H, T_key, D).
         """
-        q, k, v = self.split_heads(self.qkv(x))
-        if memory is not None:
-            _, k, v = self.split_heads(self.qkv(memory))
+        if memory is None:
+            q, k, v = self.qkv(x).split(self.shares, dim=2)  # (B, T, heads * D) each
+        else:  # the first rows of the matrix make queries, the others keys and values
+            n, W, b = self.shares[0], self.qkv.weight, self.qkv.bias
+            q = F.linear(x, W[:n], None if b is None else b[:n])
+            k, v = F.linear(memory, W[n:], None if b is None else b[n:]).chunk(2, dim=2)
+        q, k, v = self.split(q), self.split(k), self.split(v)
         if self.qk_norm:
             q, k = QK_SCALE * F.rms_norm(q, (self.d_head,)), F.rms_norm(k, (self.d_head,))
         if self.rotary is not None:
@@ -171,6 +167,32 @@ class MultiHeadAttention(nn.Module):
         if self.group > 1:
             k, v = (y.repeat_interleave(self.group, dim=1) for y in (k, v))
         return q, k, v
+
+
+class MultiHeadAttention(Heads):
+    """Several attentions side by side, each on its own projection of the input.
+
+    Args:
+        d_model, n_heads, n_kv_heads, bias, qk_norm, rotary: as for `Heads`.
+        causal: whether a token may attend to itself and earlier ones only.
+        dropout: share of the weights dropped in training.
+        alibi: whether scores fall with distance, as in ALiBi.
+
+    Called with x (B, T_query, C); returns (B, T_query, C). `memory` (B, T_key, C) is what is read
+    instead of x; `mask` broadcasts to (B, H, T_query, T_key); `cache` is a `KeyValueCache`.
+
+    Raises:
+        ValueError: if the heads do not divide evenly.
+
+    Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.2.2.
+    Built in chapter 4.
+    """
+
+    def __init__(self, d_model, n_heads, *, n_kv_heads=None, causal=False, bias=True, dropout=0.0,
+                 qk_norm=False, rotary=None, alibi=False):  # fmt: skip
+        super().__init__(d_model, n_heads, n_kv_heads, bias, qk_norm, rotary)
+        self.causal, self.dropout, self.alibi = causal, dropout, alibi
+        self.out = nn.Linear(d_model, d_model, bias)
 
     def limits(self, q, k, mask=None):
         """What `attention` needs beside q, k and v: the whole boolean mask, and ALiBi's bias."""
