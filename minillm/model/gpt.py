@@ -1,4 +1,4 @@
-"""GPT, whole: the configuration, the block, the model.
+"""GPT, whole: the configuration, the start, the model.
 
 The defaults are GPT-2's architecture at a size for a laptop, with the exact GELU in place of its
 approximation; `GPTConfig.modern` is today's. But: no loss here (minillm.train.objectives), no
@@ -12,16 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minillm.model.attention import MultiHeadAttention, check_heads
+from minillm.model.attention import check_heads
 from minillm.model.cache import KeyValueCache
-from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, gelu_tanh, relu2
+from minillm.model.layers import check_choice, make_last_norm
 from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPositions
+from minillm.model.transformer import Block, check_block, check_sizes
 
-CHOICES = {
-    "positions": ("learned", "sinusoidal", "rotary", "alibi"),
-    "norm": ("layernorm", "rmsnorm"),
-    "activation": ("gelu", "gelu_tanh", "relu2", "swiglu"),
-}
+POSITIONS = ("learned", "sinusoidal", "rotary", "alibi")
 
 
 def check_config(config):
@@ -29,21 +26,12 @@ def check_config(config):
 
     Built in chapter 7.
     """
-    for name in ("vocab_size", "context_length", "d_model", "n_heads", "n_layers"):
-        if getattr(config, name) < 1:
-            raise ValueError(f"{name} ({getattr(config, name)}) must be at least 1")
-    for name in ("n_kv_heads", "d_ff"):
-        if getattr(config, name) is not None and getattr(config, name) < 1:
-            raise ValueError(f"{name} ({getattr(config, name)}) must be at least 1, or None")
+    check_sizes(config, "vocab_size", "context_length", "n_kv_heads")
+    check_block(config)
     check_heads(config.d_model, config.n_heads, config.n_kv_heads or config.n_heads)
+    check_choice(config, "positions", POSITIONS)
     if config.positions == "rotary" and config.d_head % 2:
         raise ValueError(f"d_model / n_heads ({config.d_head}) must be even for rotary positions")
-    if not 0 <= config.dropout < 1:
-        raise ValueError(f"dropout ({config.dropout}) must be at least 0 and below 1")
-    for name, choices in CHOICES.items():
-        if getattr(config, name) not in choices:
-            given = getattr(config, name)
-            raise ValueError(f"{name} ({given!r}) must be one of {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
@@ -71,6 +59,7 @@ class GPTConfig:
     positions: str = "learned"  # learned | sinusoidal | rotary | alibi
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # the next matrix can learn the gain just as well, but GPT-2 has it
+    norm_first: bool = True  # what each layer reads is normalised; in the first GPT, what it leaves
     activation: str = "gelu"  # gelu | gelu_tanh | relu2 | swiglu
     bias: bool = True  # GPT-2 has them in every layer; most models since have none
     qk_norm: bool = False  # normalised queries and keys keep the scores small at high rates
@@ -100,60 +89,6 @@ class GPTConfig:
         return cls(vocab_size, **(recipe | changes))
 
 
-def make_norm(config):
-    """The norm that the config asks for, a fresh one at each call.
-
-    Built in chapter 7.
-    """
-    if config.norm == "rmsnorm":
-        return RMSNorm(config.d_model, gain=config.norm_gain)
-    return LayerNorm(config.d_model, gain=config.norm_gain, bias=config.bias)
-
-
-class Block(nn.Module):
-    """One layer of GPT: read the others, then think alone, each added to what was there.
-
-    Args:
-        config: a `GPTConfig`.
-        rotary: the `Rotary` that all blocks share, or None.
-
-    Called with x (B, T, C), a mask that broadcasts to (B, H, T, T_key) and this layer's
-    `KeyValueCache`, both of which may be None; returns (B, T, C).
-
-    Source: Radford et al. 2019, GPT-2, section 2.3: the norm stands before each layer.
-    Built in chapter 7.
-    """
-
-    def __init__(self, config, rotary=None):
-        super().__init__()
-        self.attention_norm = make_norm(config)
-        self.attention = MultiHeadAttention(
-            config.d_model,
-            config.n_heads,
-            n_kv_heads=config.n_kv_heads,
-            causal=True,
-            bias=config.bias,
-            dropout=config.dropout,
-            qk_norm=config.qk_norm,
-            rotary=rotary,
-            alibi=config.positions == "alibi",
-        )
-        self.feed_forward_norm = make_norm(config)
-        if config.activation == "swiglu":
-            self.feed_forward = SwiGLU(config.d_model, config.d_ff, config.bias)
-        else:
-            bend = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu2": relu2}[config.activation]
-            self.feed_forward = FeedForward(config.d_model, config.d_ff, bend, config.bias)
-        self.dropout = config.dropout
-
-    def forward(self, x, mask=None, cache=None):
-        x = x + self.drop(self.attention(self.attention_norm(x), mask=mask, cache=cache))
-        return x + self.drop(self.feed_forward(self.feed_forward_norm(x)))  # (B, T, C)
-
-    def drop(self, y):
-        return F.dropout(y, self.dropout) if self.training else y
-
-
 @torch.no_grad()
 def init_weights(model):
     """GPT-2's start: N(0, 0.02); what is added to the residual stream starts smaller, or at zero.
@@ -173,7 +108,44 @@ def init_weights(model):
         block.feed_forward.down.weight.mul_(scale)
 
 
-class GPT(nn.Module):
+class Embedded(nn.Module):
+    """What a GPT makes of its ids: a vector for each token, and for its position if it has one.
+
+    Args:
+        config: a `GPTConfig`.
+
+    Raises:
+        ValueError: if there are more tokens than `config.context_length`.
+
+    Source: Radford et al. 2019, GPT-2, for learned positions.
+    Built in chapter 7.
+    """
+
+    def __init__(self, config):
+        super().__init__()
+        self.config, self.positions = config, None
+        if config.positions == "learned":
+            self.positions = LearnedPositions(config.context_length, config.d_model)
+        elif config.positions == "sinusoidal":
+            self.positions = SinusoidalPositions(config.context_length, config.d_model)
+        self.tokens = nn.Embedding(config.vocab_size, config.d_model)
+
+    def embed(self, ids, real=None, start=0):
+        """Ids (B, T), the first at position `start`, and `real` as for the model, to (B, T, C)."""
+        end, limit = start + ids.shape[1], self.config.context_length
+        if end > limit:
+            raise ValueError(f"ids: {end} tokens are more than context_length ({limit})")
+        x = self.tokens(ids)  # (B, T, C)
+        if self.config.positions == "sinusoidal":
+            x = x * math.sqrt(self.config.d_model)  # or the sines, as large as 1, drown the tokens
+        if self.positions is not None and real is None:
+            x = x + self.positions(slice(start, end))
+        elif self.positions is not None:  # a row's first real token stands at position 0
+            x = x + self.positions((real.cumsum(dim=1) - 1).clamp(min=0)[:, start:])
+        return F.dropout(x, self.config.dropout) if self.training else x
+
+
+class GPT(Embedded):
     """A language model: for each token, logits of the token after it.
 
     Args:
@@ -194,19 +166,16 @@ class GPT(nn.Module):
     """
 
     def __init__(self, config):
-        super().__init__()
-        self.config = config
-        rotary = None
-        self.positions = None
-        if config.positions == "learned":
-            self.positions = LearnedPositions(config.context_length, config.d_model)
-        elif config.positions == "sinusoidal":
-            self.positions = SinusoidalPositions(config.context_length, config.d_model)
-        elif config.positions == "rotary":
-            rotary = Rotary(config.context_length, config.d_head)
-        self.tokens = nn.Embedding(config.vocab_size, config.d_model)
-        self.blocks = nn.ModuleList(Block(config, rotary) for _ in range(config.n_layers))
-        self.norm = make_norm(config)
+        super().__init__(config)
+        rotary, alibi = None, config.positions == "alibi"
+        if config.positions == "rotary":
+            rotary = Rotary(config.context_length, config.d_head)  # one table for all blocks
+        shared = {"n_kv_heads": config.n_kv_heads, "qk_norm": config.qk_norm}
+        self.blocks = nn.ModuleList(
+            Block(config, causal=True, rotary=rotary, alibi=alibi, **shared)
+            for _ in range(config.n_layers)
+        )
+        self.norm = make_last_norm(config)
         self.head = None
         if not config.tie_embeddings:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
@@ -214,21 +183,7 @@ class GPT(nn.Module):
 
     def hidden(self, ids, real=None, cache=None):
         """The last layer's output (B, T, C), before the head; arguments as for the model."""
-        start = 0 if cache is None else cache[0].length
-        end = start + ids.shape[1]
-        if end > self.config.context_length:
-            raise ValueError(
-                f"ids: {end} tokens are more than context_length ({self.config.context_length})"
-            )
-        x = self.tokens(ids)  # (B, T, C)
-        if self.config.positions == "sinusoidal":
-            x = x * math.sqrt(self.config.d_model)  # or the sines, as large as 1, drown the tokens
-        if self.positions is not None and real is None:
-            x = x + self.positions(slice(start, end))
-        elif self.positions is not None:  # a row's first real token stands at position 0
-            x = x + self.positions((real.cumsum(dim=1) - 1).clamp(min=0)[:, start:])
-        if self.training:
-            x = F.dropout(x, self.config.dropout)
+        x = self.embed(ids, real, start=0 if cache is None else cache[0].length)
         mask = None if real is None else real[:, None, None, :]  # (B, 1, 1, T_key)
         for block, layer_cache in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, mask, layer_cache)

@@ -1,7 +1,7 @@
 """What stands around attention in a Transformer block: norms and feed-forward layers.
 
 Each norm and activation is one line of arithmetic, written in its docstring; the modules call
-torch's own kernels for it, which read the tensor once.
+torch's own kernels for it, which read the tensor once. At the end, the choice among them by name.
 """
 
 import torch
@@ -130,3 +130,46 @@ class SwiGLU(nn.Module):
 
     def forward(self, x):
         return self.down(F.silu(self.gate(x)) * self.up(x))
+
+
+NORMS = ("layernorm", "rmsnorm")
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu2", "swiglu")
+
+
+def check_choice(config, name, choices):
+    """Raises a ValueError if a field of a config is none of the choices.
+
+    Built in chapter 6.
+    """
+    if getattr(config, name) not in choices:
+        given = getattr(config, name)
+        raise ValueError(f"{name} ({given!r}) must be one of {', '.join(choices)}")
+
+
+def make_norm(config):
+    """The norm that the config asks for, a fresh one at each call.
+
+    Built in chapter 6.
+    """
+    if config.norm == "rmsnorm":
+        return RMSNorm(config.d_model, gain=config.norm_gain)
+    return LayerNorm(config.d_model, gain=config.norm_gain, bias=config.bias)
+
+
+def make_last_norm(config):
+    """What ends a stack of blocks: a norm, or nothing if the last block ends with one itself.
+
+    Built in chapter 6.
+    """
+    return make_norm(config) if config.norm_first else nn.Identity()
+
+
+def make_feed_forward(config):
+    """The feed-forward layer that the config asks for.
+
+    Built in chapter 6.
+    """
+    if config.activation == "swiglu":
+        return SwiGLU(config.d_model, config.d_ff, config.bias)
+    activation = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu2": relu2}[config.activation]
+    return FeedForward(config.d_model, config.d_ff, activation, config.bias)

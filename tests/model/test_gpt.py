@@ -30,6 +30,7 @@ def configs(draw, **fixed):
         "positions": draw(st.sampled_from(("learned", "sinusoidal", "rotary", "alibi"))),
         "norm": draw(st.sampled_from(("layernorm", "rmsnorm"))),
         "norm_gain": draw(st.booleans()),
+        "norm_first": draw(st.booleans()),
         "activation": draw(st.sampled_from(("gelu", "gelu_tanh", "relu2", "swiglu"))),
         "bias": draw(st.booleans()),
         "qk_norm": draw(st.booleans()),
@@ -248,7 +249,7 @@ def test_dropout_only_in_training():
     [
         ({"vocab_size": 0}, r"vocab_size \(0\) must be at least 1"),
         ({"n_layers": 0}, r"n_layers \(0\) must be at least 1"),
-        ({"n_kv_heads": 0}, r"n_kv_heads \(0\) must be at least 1, or None"),
+        ({"n_kv_heads": 0}, r"n_kv_heads \(0\) must be at least 1"),
         ({"d_model": 130}, r"d_model \(130\) must be divisible by n_heads \(4\)"),
         ({"n_kv_heads": 3}, r"n_heads \(4\) must be divisible by n_kv_heads \(3\)"),
         ({"d_model": 12, "positions": "rotary"}, r"\(3\) must be even for rotary"),

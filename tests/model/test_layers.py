@@ -1,6 +1,7 @@
 """Norms and feed-forward layers beside torch's own and the papers' formulas."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -8,7 +9,21 @@ import torch.nn.functional as F
 from torch import nn
 from torch.testing import assert_close
 
-from minillm.model.layers import FeedForward, LayerNorm, RMSNorm, SwiGLU, gelu, gelu_tanh, relu2
+from minillm.model.layers import (
+    ACTIVATIONS,
+    NORMS,
+    FeedForward,
+    LayerNorm,
+    RMSNorm,
+    SwiGLU,
+    check_choice,
+    gelu,
+    gelu_tanh,
+    make_feed_forward,
+    make_last_norm,
+    make_norm,
+    relu2,
+)
 
 x = torch.randn(3, 5, 12, generator=torch.Generator().manual_seed(0)) * 3 + 1
 
@@ -71,3 +86,33 @@ def test_each_position_is_on_its_own(layer):
     changed[:, 2] += 1
     same = layer(x) == layer(changed)
     assert same[:, [0, 1, 3, 4]].all() and not same[:, 2].all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_config_gets_the_layers_that_it_names(norm, activation, bias):
+    asked = SimpleNamespace(
+        d_model=12, d_ff=20, norm=norm, norm_gain=bias, activation=activation, bias=bias
+    )
+    made = make_norm(asked)
+    assert type(made) is {"layernorm": LayerNorm, "rmsnorm": RMSNorm}[norm]
+    expected = 0 if not bias else 24 if norm == "layernorm" else 12
+    assert sum(p.numel() for p in made.parameters()) == expected
+    asked.norm_first = True
+    assert type(make_last_norm(asked)) is type(made)
+    asked.norm_first = False
+    assert torch.equal(make_last_norm(asked)(x), x)
+
+    layer = make_feed_forward(asked)
+    assert layer.up.out_features == 20 and (layer.up.bias is not None) == bias
+    if activation == "swiglu":
+        assert type(layer) is SwiGLU
+    else:
+        named = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu2": relu2}[activation]
+        assert_close(layer(x), layer.down(named(layer.up(x))))
+
+
+def test_a_choice_that_does_not_exist_is_named():
+    with pytest.raises(ValueError, match=r"norm \('batch'\) must be one of layernorm, rmsnorm"):
+        check_choice(SimpleNamespace(norm="batch"), "norm", NORMS)
