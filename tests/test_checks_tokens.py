@@ -1,0 +1,221 @@
+"""Chapter 2's exercise checks: stubs, the book's solutions, and the mistakes that learners make."""
+
+from collections import Counter, defaultdict
+from itertools import combinations, pairwise
+from pathlib import Path
+
+import jupytext
+import numpy as np
+import pytest
+import torch
+
+from minillm.checks import exercises
+from minillm.checks import tokens as check
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = list(exercises(check).values())
+
+
+def solutions() -> dict:
+    """The functions that the solutions notebook defines."""
+    text = (ROOT / "solutions" / "02_tokens.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
+        if cell.cell_type == "code" and ("def " in cell.source or "import" in cell.source):
+            exec(cell.source.split("\n\n\ncheck.")[0], names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_is_not_attempted(name, capsys):
+    def stub(*_):
+        raise NotImplementedError
+
+    assert not getattr(check, name)(stub)
+    assert capsys.readouterr().out.startswith("·")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_passes(name, capsys):
+    assert getattr(check, name)(solutions()[name])
+    assert capsys.readouterr().out.startswith("✓")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("junk", [None, 3, "pieces", [], {}, object()])
+def test_nothing_that_is_returned_makes_a_check_raise(name, junk, capsys):
+    assert not getattr(check, name)(lambda *_: junk)
+    assert capsys.readouterr().out.startswith("✗")
+
+
+def upside_down(nats, n_tokens, n_characters):
+    return nats * n_characters / n_tokens
+
+
+def whole_text(nats, n_tokens, n_characters):
+    return nats * n_tokens
+
+
+def mean_again(nats, n_tokens, n_characters):
+    return nats / n_characters
+
+
+def per_token(nats, n_tokens, n_characters):
+    return nats
+
+
+def each_word_once(word_counts):
+    return Counter(pair for word in word_counts for pair in pairwise(word)).most_common(1)[0][0]
+
+
+def with_its_count(word_counts):
+    pairs = Counter()
+    for word, n in word_counts.items():
+        for pair in pairwise(word):
+            pairs[pair] += n
+    return pairs.most_common(1)[0]
+
+
+def joined_symbols(word_counts):
+    return "".join(solutions()["best_pair"](word_counts))
+
+
+def over_borders(word_counts):
+    symbols = [symbol for word, n in word_counts.items() for symbol in word * n]
+    return Counter(pairwise(symbols)).most_common(1)[0][0]
+
+
+def once_a_word(word_counts):
+    pairs = Counter()
+    for word, n in word_counts.items():
+        for pair in set(pairwise(word)):
+            pairs[pair] += n
+    return max(pairs, key=pairs.get)
+
+
+def greedy(word, vocab):
+    pieces = []
+    while word:
+        end = next((e for e in range(len(word), 0, -1) if word[:e] in vocab), None)
+        if end is None:
+            return ["[UNK]"]
+        pieces, word = [*pieces, word[:end]], word[end:]
+    return pieces
+
+
+def letters(word, vocab):
+    return list(word)
+
+
+def from_the_end(word, vocab):
+    return solutions()["fewest_pieces"](word, vocab)[::-1]
+
+
+def nothing_if_unknown(word, vocab):
+    pieces = solutions()["fewest_pieces"](word, vocab)
+    return [] if pieces == ["[UNK]"] else pieces
+
+
+def how_many(word, vocab):
+    return len(solutions()["fewest_pieces"](word, vocab))
+
+
+def all_bands(signatures, n_bands):
+    bands = np.split(signatures, n_bands, axis=1)
+    pairs = combinations(range(len(signatures)), 2)
+    return {(i, j) for i, j in pairs if all((band[i] == band[j]).all() for band in bands)}
+
+
+def any_number(signatures, n_bands):
+    pairs = combinations(range(len(signatures)), 2)
+    return {(i, j) for i, j in pairs if (signatures[i] == signatures[j]).any()}
+
+
+def one_table(signatures, n_bands):
+    texts, found = defaultdict(list), set()
+    for band in np.split(signatures, n_bands, axis=1):
+        for i, numbers in enumerate(band):
+            texts[tuple(numbers)].append(i)
+    for same in texts.values():
+        found.update((i, j) for i, j in combinations(sorted(set(same)), 2))
+    return found
+
+
+def both_ways(signatures, n_bands):
+    found = solutions()["candidate_pairs"](signatures, n_bands)
+    return found | {(j, i) for i, j in found}
+
+
+def length_of_bands(signatures, n_bands):
+    return solutions()["candidate_pairs"](signatures, signatures.shape[1] // n_bands)
+
+
+def as_a_list(signatures, n_bands):
+    return sorted(solutions()["candidate_pairs"](signatures, n_bands))
+
+
+def every_nth(signatures, n_bands):
+    columns = [c for band in range(n_bands) for c in range(band, signatures.shape[1], n_bands)]
+    return solutions()["candidate_pairs"](signatures[:, columns], n_bands)
+
+
+def cosines(rows, target):
+    return torch.cosine_similarity(rows, target, dim=1)
+
+
+def itself(rows, a, b, c):
+    return cosines(rows, rows[b] - rows[a] + rows[c]).argmax().item()
+
+
+def dot_product(rows, a, b, c):
+    scores = rows @ (rows[b] - rows[a] + rows[c])
+    scores[[a, b, c]] = -torch.inf
+    return scores.argmax().item()
+
+
+def wrong_sign(rows, a, b, c):
+    scores = cosines(rows, rows[a] - rows[b] + rows[c])
+    scores[[a, b, c]] = -2
+    return scores.argmax().item()
+
+
+def changes_the_table(rows, a, b, c):
+    target = rows[b] - rows[a] + rows[c]
+    rows[[a, b, c]] = 0
+    return cosines(rows, target).argmax().item()
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "diagnosis"),
+    [
+        ("per_character", upside_down, "upside down"),
+        ("per_character", whole_text, "share it among characters"),
+        ("per_character", mean_again, "times n_tokens it is the sum"),
+        ("per_character", per_token, "that is the loss per token"),
+        ("best_pair", each_word_once, "count it as often as it occurs"),
+        ("best_pair", with_its_count, "return the pair alone"),
+        ("best_pair", joined_symbols, "return them as a tuple"),
+        ("best_pair", over_borders, "from a word into the next"),
+        ("best_pair", once_a_word, "counts twice"),
+        ("fewest_pieces", greedy, "the longest piece first is not always best"),
+        ("fewest_pieces", letters, "not in the vocabulary"),
+        ("fewest_pieces", from_the_end, "from the end to the beginning"),
+        ("fewest_pieces", nothing_if_unknown, "return ['[UNK]'] where there is no way"),
+        ("fewest_pieces", how_many, "the number of pieces?"),
+        ("candidate_pairs", all_bands, "one band is enough"),
+        ("candidate_pairs", any_number, "not one of them"),
+        ("candidate_pairs", one_table, "one table a band"),
+        ("candidate_pairs", both_ways, "i < j"),
+        ("candidate_pairs", length_of_bands, "how many bands there are"),
+        ("candidate_pairs", as_a_list, "return a set of tuples"),
+        ("candidate_pairs", every_nth, "neighbouring numbers"),
+        ("analogy", itself, "leave these three out"),
+        ("analogy", dot_product, "take the cosine"),
+        ("analogy", wrong_sign, "b - a + c"),
+        ("analogy", changes_the_table, "changed its argument"),
+    ],
+)
+def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):
+    assert not getattr(check, name)(wrong)
+    line = capsys.readouterr().out
+    assert line.startswith("✗") and diagnosis in line and line.count("\n") == 1, line
