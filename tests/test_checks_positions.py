@@ -1,0 +1,180 @@
+"""Chapter 5's exercise checks: stubs, the book's solutions, and the mistakes that learners make."""
+
+import math
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+
+from minillm.checks import exercises
+from minillm.checks import positions as check
+from minillm.model.positions import Rotary
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = list(exercises(check).values())
+
+
+def solutions() -> dict:
+    """The functions that the solutions notebook defines for the exercises."""
+    text = (ROOT / "solutions" / "05_positions.md").read_text(encoding="utf-8")
+    names: dict = {"math": math, "torch": torch}
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
+        if cell.cell_type == "code" and "\n\n\ncheck." in cell.source:
+            exec(cell.source.split("\n\n\ncheck.")[0], names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_is_not_attempted(name, capsys):
+    def stub(*_, **__):
+        raise NotImplementedError
+
+    assert not getattr(check, name)(stub)
+    assert capsys.readouterr().out.startswith("·")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_passes(name, capsys):
+    assert getattr(check, name)(solutions()[name])
+    assert capsys.readouterr().out.startswith("✓")
+
+
+def distances(T):
+    return torch.arange(T)[:, None] - torch.arange(T)
+
+
+def future_zero(numbers, T):
+    d = distances(T)
+    return numbers[d.clamp(0, len(numbers) - 1)].masked_fill(d < 0, 0.0)
+
+
+def no_mask(numbers, T):
+    return numbers[distances(T).clamp(0, len(numbers) - 1)]
+
+
+def key_minus_query(numbers, T):
+    d = -distances(T)
+    return numbers[d.clamp(0, len(numbers) - 1)].masked_fill(d < 0, -math.inf)
+
+
+def far_hidden(numbers, T):
+    d = distances(T)
+    bias = numbers[d.clamp(0, len(numbers) - 1)]
+    return bias.masked_fill((d < 0) | (d >= len(numbers)), -math.inf)
+
+
+def no_clamp(numbers, T):
+    d = distances(T)
+    return numbers[d].masked_fill(d < 0, -math.inf)
+
+
+def anew(numbers, T):
+    d = distances(T)
+    return numbers[d % len(numbers)].masked_fill(d < 0, -math.inf)
+
+
+def angles_of(T, D):
+    return torch.arange(T)[:, None] * 10_000 ** (-torch.arange(0, D, 2) / D)
+
+
+def as_llama(x):
+    return Rotary(len(x), x.shape[1])(x)
+
+
+def backwards(x):
+    a, b, angles = x[:, 0::2], x[:, 1::2], angles_of(*x.shape)
+    turned = (a * angles.cos() + b * angles.sin(), b * angles.cos() - a * angles.sin())
+    return torch.stack(turned, dim=-1).flatten(1)
+
+
+def left_apart(x):
+    a, b, angles = x[:, 0::2], x[:, 1::2], angles_of(*x.shape)
+    turned = (a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin())
+    return torch.cat(turned, dim=1)
+
+
+def one_speed(x):
+    a, b, angles = x[:, 0::2], x[:, 1::2], torch.arange(len(x))[:, None]
+    turned = (a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin())
+    return torch.stack(turned, dim=-1).flatten(1)
+
+
+def in_place(x):
+    a, b, angles = x[:, 0::2].clone(), x[:, 1::2].clone(), angles_of(*x.shape)
+    x[:, 0::2] = a * angles.cos() - b * angles.sin()
+    x[:, 1::2] = b * angles.cos() + a * angles.sin()
+    return x
+
+
+def at_places(x, places):
+    D = x.shape[1]
+    angles = places[:, None] * 10_000 ** (-torch.arange(0, D, 2) / D)
+    a, b = x.chunk(2, dim=1)
+    turned = (a * angles.cos() - b * angles.sin(), b * angles.cos() + a * angles.sin())
+    return torch.cat(turned, dim=1)
+
+
+def not_squeezed(x, trained):
+    return at_places(x, torch.arange(len(x)))
+
+
+def always_squeezed(x, trained):
+    return at_places(x, torch.arange(len(x)) * trained / len(x))
+
+
+def stretched(x, trained):
+    return at_places(x, torch.arange(len(x)) * max(1, len(x) / trained))
+
+
+def whole_places(x, trained):
+    return at_places(x, (torch.arange(len(x)) * min(1, trained / len(x))).floor())
+
+
+def round_and_round(x, trained):
+    return at_places(x, torch.arange(len(x)) % trained)
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "diagnosis"),
+    [
+        ("places_a_round", lambda i, d, base=10_000: base ** (2 * i / d), "one radian"),
+        ("places_a_round", lambda i, d, base=10_000: base ** (-2 * i / d), "the hand's speed"),
+        (
+            "places_a_round",
+            lambda i, d, base=10_000: 2 * math.pi * base ** (-2 * i / d),
+            "later hands are slower",
+        ),
+        (
+            "places_a_round",
+            lambda i, d, base=10_000: 2 * math.pi * base ** (i / d),
+            "the exponent is 2i",
+        ),
+        (
+            "places_a_round",
+            lambda i, d, base=10_000: 2 * math.pi * 10_000 ** (2 * i / d),
+            "whatever `base` is",
+        ),
+        ("distance_bias", future_zero, "-inf hides it"),
+        ("distance_bias", no_mask, "the future is not hidden"),
+        ("distance_bias", key_minus_query, "the other way round"),
+        ("distance_bias", far_hidden, "share its last number"),
+        ("distance_bias", anew, "began the list anew"),
+        ("distance_bias", no_clamp, "IndexError"),
+        ("rotate_neighbours", lambda x: x, "nothing was turned"),
+        ("rotate_neighbours", as_llama, "as Llama does"),
+        ("rotate_neighbours", backwards, "the wrong way"),
+        ("rotate_neighbours", left_apart, "two halves"),
+        ("rotate_neighbours", one_speed, "at one speed"),
+        ("rotate_neighbours", in_place, "work on a copy"),
+        ("squeezed", not_squeezed, "were not squeezed"),
+        ("squeezed", always_squeezed, "don't stretch it"),
+        ("squeezed", stretched, "T / trained"),
+        ("squeezed", whole_places, "don't round them"),
+        ("squeezed", round_and_round, "began anew"),
+    ],
+)
+def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):
+    assert not getattr(check, name)(wrong)
+    line = capsys.readouterr().out
+    assert line.startswith("✗") and diagnosis in line and line.count("\n") == 1
