@@ -1,0 +1,228 @@
+"""Chapter 4's exercise checks: stubs, the book's solutions, and the mistakes that learners make."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+
+from minillm.checks import exercises
+from minillm.checks import multi_head_attention as check
+from minillm.model.attention import attention
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = list(exercises(check).values())
+
+
+def solutions() -> dict:
+    """The functions that the solutions notebook defines."""
+    text = (ROOT / "solutions" / "04_multi_head_attention.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
+        if cell.cell_type == "code" and ("def " in cell.source or "import" in cell.source):
+            exec(cell.source.split("\n\n\ncheck.")[0], names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_is_not_attempted(name, capsys):
+    def stub(*_):
+        raise NotImplementedError
+
+    assert not getattr(check, name)(stub)
+    assert capsys.readouterr().out.startswith("·")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_passes(name, capsys):
+    assert getattr(check, name)(solutions()[name])
+    assert capsys.readouterr().out.startswith("✓")
+
+
+def joined_at_once(y):
+    B, H, T, D = y.shape
+    return y.reshape(B, T, H * D)
+
+
+def not_joined(y):
+    return y.transpose(1, 2)
+
+
+def interleaved(y):
+    return y.permute(0, 2, 3, 1).flatten(2)
+
+
+def viewed(y):
+    B, H, T, D = y.shape
+    return y.transpose(1, 2).view(B, T, H * D)
+
+
+def added(y):
+    return y.sum(1)
+
+
+def keys_alone(n_bytes, n_layers, n_kv_heads, d_head):
+    return n_bytes // (2 * n_layers * n_kv_heads * d_head)
+
+
+def numbers_not_bytes(n_bytes, n_layers, n_kv_heads, d_head):
+    return n_bytes // (n_layers * n_kv_heads * d_head)
+
+
+def one_layer(n_bytes, n_layers, n_kv_heads, d_head):
+    return n_bytes // (4 * n_kv_heads * d_head)
+
+
+def with_a_fraction(n_bytes, n_layers, n_kv_heads, d_head):
+    return n_bytes / (4 * n_layers * n_kv_heads * d_head)
+
+
+def rounded_up(n_bytes, n_layers, n_kv_heads, d_head):
+    return -(-n_bytes // (4 * n_layers * n_kv_heads * d_head))
+
+
+def cost_of_one(n_bytes, n_layers, n_kv_heads, d_head):
+    return 4 * n_layers * n_kv_heads * d_head
+
+
+def distances(weights):
+    t = torch.arange(weights.shape[-1])
+    return t[:, None] - t
+
+
+def forward_distance(weights):
+    return -(weights * distances(weights)).sum(-1).mean((0, 2))
+
+
+def mean_over_keys(weights):
+    return (weights * distances(weights)).mean((0, 2, 3))
+
+
+def position_read(weights):
+    return (weights * torch.arange(weights.shape[-1])).sum(-1).mean((0, 2))
+
+
+def largest_weight(weights):
+    t = torch.arange(weights.shape[-1])
+    return (t - weights.argmax(-1)).float().mean((0, 2))
+
+
+def one_for_all_heads(weights):
+    return (weights * distances(weights)).sum(-1).mean()
+
+
+def by_position(weights):
+    return (weights * distances(weights)).sum(-1)
+
+
+def by_text(weights):
+    return (weights * distances(weights)).sum(-1).mean(2)
+
+
+def sum_over_positions(weights):
+    return (weights * distances(weights)).sum((0, 2, 3))
+
+
+def tiled(q, k, v):
+    n = q.shape[1] // k.shape[1]
+    return attention(q, k.repeat(1, n, 1, 1), v.repeat(1, n, 1, 1))
+
+
+def groups_apart(q, k, v):
+    return attention(q.unflatten(1, (k.shape[1], -1)), k.unsqueeze(2), v.unsqueeze(2))
+
+
+def strided_groups(q, k, v):
+    q = q.unflatten(1, (-1, k.shape[1]))
+    return attention(q, k.unsqueeze(1), v.unsqueeze(1)).flatten(1, 2)
+
+
+def reordered(q, k, v):
+    q = q.unflatten(1, (-1, k.shape[1])).transpose(1, 2)
+    return attention(q, k.unsqueeze(2), v.unsqueeze(2)).flatten(1, 2)
+
+
+def first_key_head(q, k, v):
+    return attention(q, k[:, :1], v[:, :1])
+
+
+def plain(q, k, v):
+    return attention(q, k, v)
+
+
+def pooled_with(weight, n_heads, n_kv_heads, shape, pool):
+    q, k, v = weight.chunk(3)
+    return torch.cat((q, *(pool(y.unflatten(0, shape)).flatten(0, 1) for y in (k, v))))
+
+
+def strided_pool(weight, n_heads, n_kv_heads):
+    shape = (-1, n_kv_heads, weight.shape[1] // n_heads)
+    return pooled_with(weight, n_heads, n_kv_heads, shape, lambda y: y.mean(0))
+
+
+def pooled_inside(weight, n_heads, n_kv_heads):
+    shape = (n_kv_heads, weight.shape[1] // n_heads, -1)
+    return pooled_with(weight, n_heads, n_kv_heads, shape, lambda y: y.mean(2))
+
+
+def summed(weight, n_heads, n_kv_heads):
+    shape = (n_kv_heads, -1, weight.shape[1] // n_heads)
+    return pooled_with(weight, n_heads, n_kv_heads, shape, lambda y: y.sum(1))
+
+
+def first_of_each(weight, n_heads, n_kv_heads):
+    shape = (n_kv_heads, -1, weight.shape[1] // n_heads)
+    return pooled_with(weight, n_heads, n_kv_heads, shape, lambda y: y[:, 0])
+
+
+def queries_too(weight, n_heads, n_kv_heads):
+    d_head = weight.shape[1] // n_heads
+    return weight.unflatten(0, (3 * n_kv_heads, -1, d_head)).mean(1).flatten(0, 1)
+
+
+def values_left(weight, n_heads, n_kv_heads):
+    q, k, v = weight.chunk(3)
+    shape = (n_kv_heads, -1, weight.shape[1] // n_heads)
+    return torch.cat((q, k.unflatten(0, shape).mean(1).flatten(0, 1), v))
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "diagnosis"),
+    [
+        ("merge_heads", joined_at_once, "tokens before heads, then join"),
+        ("merge_heads", not_joined, "now join heads and width"),
+        ("merge_heads", interleaved, "interleaved"),
+        ("merge_heads", viewed, "RuntimeError"),
+        ("merge_heads", added, "lay them side by side"),
+        ("tokens_that_fit", keys_alone, "keys and values, and two bytes"),
+        ("tokens_that_fit", numbers_not_bytes, "a number takes two bytes"),
+        ("tokens_that_fit", one_layer, "each layer keeps"),
+        ("tokens_that_fit", with_a_fraction, "// drops the rest"),
+        ("tokens_that_fit", rounded_up, "rounded up"),
+        ("tokens_that_fit", cost_of_one, "what one token costs"),
+        ("look_back", forward_distance, "the sign"),
+        ("look_back", mean_over_keys, "so sum over the keys"),
+        ("look_back", position_read, "the position that is read"),
+        ("look_back", largest_weight, "the largest weight alone"),
+        ("look_back", one_for_all_heads, "each head has its own"),
+        ("look_back", by_position, "one number for each position"),
+        ("look_back", by_text, "one row for each text"),
+        ("look_back", sum_over_positions, "take the mean"),
+        ("grouped_attention", tiled, "h // (H / G)"),
+        ("grouped_attention", groups_apart, "join the groups"),
+        ("grouped_attention", strided_groups, "h // (H / G)"),
+        ("grouped_attention", reordered, "another order"),
+        ("grouped_attention", first_key_head, "all heads read key head 0"),
+        ("grouped_attention", plain, "RuntimeError"),
+        ("pool_heads", strided_pool, "neighbouring heads are a group"),
+        ("pool_heads", pooled_inside, "rows of one head"),
+        ("pool_heads", summed, "take their mean"),
+        ("pool_heads", first_of_each, "take the mean of all"),
+        ("pool_heads", queries_too, "the queries were pooled too"),
+        ("pool_heads", values_left, "pool them too"),
+    ],
+)
+def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):
+    assert not getattr(check, name)(wrong)
+    line = capsys.readouterr().out
+    assert line.startswith("✗") and diagnosis in line and line.count("\n") == 1
