@@ -156,7 +156,7 @@ def generate(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     """Prints the loss of a model on a text."""
     from minillm.measure import perplexity
-    from minillm.train import checkpoint, loop, objectives, texts
+    from minillm.train import checkpoint, loop, texts
     from minillm.train.device import choose_device
 
     model, tokenizer = load(options.folder)
@@ -164,7 +164,7 @@ def evaluate(options: argparse.Namespace) -> int:
     ids, floor, part = texts.unseen(options.corpus, notes, tokenizer)
     windows = texts.windows(ids, model.config.context_length, f"{options.corpus}, {part}")
     model.to(choose_device(options.device))
-    loss = loop.evaluate(model, objectives.causal_lm, windows)
+    loss = loop.evaluate(model, texts.objective(ids), windows)
     print(
         f"{shown(loss, floor)}, perplexity {perplexity(loss):.2f} ({len(ids) - 1:,} tokens, {part})"
     )

@@ -151,7 +151,8 @@ class GPT(Embedded):
     Args:
         config: a `GPTConfig`.
 
-    Called with ids (B, T) of integers; returns logits (B, T, V). Two more arguments serve
+    Called with ids (B, T) of integers; returns logits (B, T, V). `mask` narrows what the causal
+    rule lets a token read: booleans that broadcast to (B, H, T, T_key). Two more arguments serve
     generation: `real`, booleans (B, T_key), False on the padding left of short rows, and `cache`,
     from `new_cache()`, which holds the tokens read before these.
 
@@ -181,10 +182,11 @@ class GPT(Embedded):
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         init_weights(self)
 
-    def hidden(self, ids, real=None, cache=None):
+    def hidden(self, ids, real=None, cache=None, mask=None):
         """The last layer's output (B, T, C), before the head; arguments as for the model."""
         x = self.embed(ids, real, start=0 if cache is None else cache[0].length)
-        mask = None if real is None else real[:, None, None, :]  # (B, 1, 1, T_key)
+        if real is not None:
+            mask = real[:, None, None, :]  # (B, 1, 1, T_key)
         for block, layer_cache in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, mask, layer_cache)
         return self.norm(x)
@@ -193,8 +195,8 @@ class GPT(Embedded):
         """Hidden vectors (..., C) to logits (..., V)."""
         return F.linear(x, self.tokens.weight if self.head is None else self.head.weight)
 
-    def forward(self, ids, real=None, cache=None):
-        return self.unembed(self.hidden(ids, real, cache))
+    def forward(self, ids, real=None, cache=None, mask=None):
+        return self.unembed(self.hidden(ids, real, cache, mask))
 
     def new_cache(self):
         """An empty cache, one `KeyValueCache` a layer, with room for the whole context."""

@@ -5,7 +5,7 @@ and forgotten, so a run goes on after a stop by asking for the next number, and 
 parts holds the same windows as the whole. The array is never copied: it may be a memory-mapped
 file larger than memory.
 
-But: windows run across the ends of documents, as in GPT-2 and GPT-3; no mask keeps them apart.
+But: windows run across the ends of documents; what keeps those apart is the objective's mask.
 """
 
 import zlib

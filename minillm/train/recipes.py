@@ -20,9 +20,8 @@ from minillm.text import tokenizers
 from minillm.train import checkpoint
 from minillm.train.config import TrainConfig
 from minillm.train.loop import train
-from minillm.train.objectives import causal_lm
 from minillm.train.run import History
-from minillm.train.texts import TextConfig, prepare, windows
+from minillm.train.texts import TextConfig, objective, prepare, windows
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def run(
     model = GPT(config)
     history = train(
         model,
-        causal_lm,
+        objective(text.train),
         windows(text.train, T, f"{corpus}, the part to learn from", seed),
         recipe.train,
         val_data=windows(text.val, T, f"{corpus}, the part held out"),

@@ -4,6 +4,7 @@ But: for language models only; a text is one row of tokens, without labels.
 """
 
 import dataclasses
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -12,6 +13,8 @@ import numpy as np
 
 from minillm.text import corpora, tokenizers, village
 from minillm.train.batches import TokenWindows
+from minillm.train.loop import Objective
+from minillm.train.objectives import causal_lm
 
 END = tokenizers.END_OF_TEXT
 VALIDATION_SEED = 1_000_000  # of the village's validation stories; far from any seed of a run
@@ -114,6 +117,15 @@ def windows(ids: np.ndarray, context_length: int, what: str, seed: int = 0) -> T
         return TokenWindows(ids, context_length, seed, boundary=int(ids[0]))
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from error
+
+
+def objective(ids: np.ndarray) -> Objective:
+    """The loss on windows of encoded documents: of several documents, none reads another.
+
+    Built in chapter 7.
+    """
+    several = np.count_nonzero(ids == ids[0]) > 2  # one end stands before the first
+    return functools.partial(causal_lm, end=int(ids[0])) if several else causal_lm
 
 
 def read(corpus: str) -> list[str]:
