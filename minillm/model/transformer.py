@@ -61,7 +61,7 @@ class TransformerConfig:
     n_heads: int = 4  # 16 wide each; the paper's 8 are 64 wide
     n_layers: int = 2  # on each side; the paper's has 6
     d_ff: int | None = None  # None: 4 * d_model, for swiglu 8/3 of it (the same parameters)
-    dropout: float = 0.1  # the paper's: few sentence pairs are read many times
+    dropout: float = 0.0  # small models on plenty of text do not overfit; the paper's has 0.1
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # a trained scale for each column, as in the paper
     norm_first: bool = True  # the paper's norms came after; before, depth needs no warm-up

@@ -1,0 +1,247 @@
+"""Chapter 6's exercise checks: stubs, the book's solutions, and the mistakes that learners make."""
+
+from pathlib import Path
+
+import jupytext
+import pytest
+import torch
+
+from minillm.checks import exercises
+from minillm.checks import transformer as check
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = list(exercises(check).values())
+
+
+def solutions() -> dict:
+    """The functions that the solutions notebook defines."""
+    text = (ROOT / "solutions" / "06_transformer.md").read_text(encoding="utf-8")
+    names: dict = {}
+    for cell in jupytext.reads(text, fmt="md:myst").cells:
+        if cell.cell_type == "code" and ("def " in cell.source or "import" in cell.source):
+            exec(cell.source.split("\n\n\ncheck.")[0], names)
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_stub_is_not_attempted(name, capsys):
+    def stub(*_, **__):
+        raise NotImplementedError
+
+    assert not getattr(check, name)(stub)
+    assert capsys.readouterr().out.startswith("·")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_solution_passes(name, capsys):
+    assert getattr(check, name)(solutions()[name])
+    assert capsys.readouterr().out.startswith("✓")
+
+
+def no_last_norm(x, layers, norm):
+    for layer in layers:
+        x = x + layer(norm(x))
+    return x
+
+
+def replaced(x, layers, norm):
+    for layer in layers:
+        x = layer(norm(x))
+    return norm(x)
+
+
+def post_norm(x, layers, norm):
+    for layer in layers:
+        x = norm(x + layer(x))
+    return x
+
+
+def normed_stream(x, layers, norm):
+    for layer in layers:
+        x = norm(x)
+        x = x + layer(x)
+    return norm(x)
+
+
+def no_norm(x, layers, norm):
+    for layer in layers:
+        x = x + layer(x)
+    return x
+
+
+def in_place(x, layers, norm):
+    for layer in layers:
+        x += layer(norm(x))
+    return norm(x)
+
+
+def matrices_only(C, d_ff, cross=False):
+    return (2 if cross else 1) * 4 * C * C + 2 * C * d_ff
+
+
+def no_linear_biases(C, d_ff, cross=False):
+    n = 2 if cross else 1
+    return n * 4 * C * C + 2 * C * d_ff + (n + 1) * 2 * C
+
+
+def no_norms(C, d_ff, cross=False):
+    return (2 if cross else 1) * 4 * (C * C + C) + 2 * C * d_ff + d_ff + C
+
+
+def gains_only(C, d_ff, cross=False):
+    return no_norms(C, d_ff, cross) + (3 if cross else 2) * C
+
+
+def last_norm_too(C, d_ff, cross=False):
+    return no_norms(C, d_ff, cross) + (4 if cross else 3) * 2 * C
+
+
+def three_matrices(C, d_ff, cross=False):
+    return last_norm_too(C, d_ff, cross) - 2 * C - (2 if cross else 1) * (C * C + C)
+
+
+def cross_ignored(C, d_ff, cross=False):
+    return no_norms(C, d_ff) + 4 * C
+
+
+def cross_without_norm(C, d_ff, cross=False):
+    return no_norms(C, d_ff, cross) + 4 * C
+
+
+def with_start(next_scores, start, end, max_new_tokens):
+    return [start, *plain_greedy(next_scores, start, end, max_new_tokens)]
+
+
+def with_end(next_scores, start, end, max_new_tokens):
+    ids = plain_greedy(next_scores, start, end, max_new_tokens)
+    return [*ids, end]
+
+
+def plain_greedy(next_scores, start, end, max_new_tokens):
+    ids = [start]
+    while len(ids) <= max_new_tokens:
+        scores = next_scores(list(ids))
+        best = scores.index(max(scores))
+        if best == end:
+            break
+        ids.append(best)
+    return ids[1:]
+
+
+def last_id_only(next_scores, start, end, max_new_tokens):
+    ids, last = [], start
+    for _ in range(max_new_tokens):
+        scores = next_scores([last])
+        last = scores.index(max(scores))
+        if last == end:
+            break
+        ids.append(last)
+    return ids
+
+
+def without_start(next_scores, start, end, max_new_tokens):
+    scores = next_scores([])
+    return [scores.index(max(scores))]
+
+
+def never_ends(next_scores, start, end, max_new_tokens):
+    ids = [start]
+    for _ in range(max_new_tokens):
+        scores = next_scores(list(ids))
+        ids.append(scores.index(max(scores)))
+    return ids[1:]
+
+
+def no_limit(next_scores, start, end, max_new_tokens):
+    return plain_greedy(next_scores, start, end, 10**9)
+
+
+def one_too_few(next_scores, start, end, max_new_tokens):
+    return plain_greedy(next_scores, start, end, max_new_tokens - 1)
+
+
+def least_likely(next_scores, start, end, max_new_tokens):
+    return plain_greedy(lambda ids: [-s for s in next_scores(ids)], start, end, max_new_tokens)
+
+
+def as_tensor(next_scores, start, end, max_new_tokens):
+    return plain_greedy(lambda ids: next_scores(torch.tensor(ids)), start, end, max_new_tokens)
+
+
+def rows_scaled(gain, shift, W, b):
+    return W * gain[:, None], b + W @ shift
+
+
+def shift_lost(gain, shift, W, b):
+    return W * gain, b
+
+
+def shift_scaled(gain, shift, W, b):
+    return W * gain, b + (W * gain) @ shift
+
+
+def bias_lost(gain, shift, W, b):
+    return W * gain, W @ shift
+
+
+def shift_not_through(gain, shift, W, b):
+    return W * gain, b + shift
+
+
+def shift_from_the_left(gain, shift, W, b):
+    return W * gain, b + shift @ W
+
+
+def divided(gain, shift, W, b):
+    return W / gain, b + W @ shift
+
+
+def transposed(gain, shift, W, b):
+    return (W * gain).T, b + W @ shift
+
+
+def weight_only(gain, shift, W, b):
+    return W * gain
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "diagnosis"),
+    [
+        ("pre_norm_stack", no_last_norm, "the norm at the end"),
+        ("pre_norm_stack", replaced, "here it replaces x"),
+        ("pre_norm_stack", post_norm, "that is post-norm"),
+        ("pre_norm_stack", normed_stream, "the stream itself was normalised"),
+        ("pre_norm_stack", no_norm, "no norm at all"),
+        ("pre_norm_stack", in_place, "changed its argument"),
+        ("count_parameters", matrices_only, "the matrices alone"),
+        ("count_parameters", no_linear_biases, "the biases of the matrices"),
+        ("count_parameters", no_norms, "the norms are missing"),
+        ("count_parameters", gains_only, "a gain and a bias"),
+        ("count_parameters", last_norm_too, "not one more"),
+        ("count_parameters", three_matrices, "the output's is missing"),
+        ("count_parameters", cross_ignored, "cross=True adds"),
+        ("count_parameters", cross_without_norm, "a norm of its own"),
+        ("greedy", with_start, "the start is no part"),
+        ("greedy", with_end, "the end is no part"),
+        ("greedy", last_id_only, "begin with start"),
+        ("greedy", without_start, "begin with start"),
+        ("greedy", never_ends, "does not stop at the end"),
+        ("greedy", no_limit, "stop after max_new_tokens"),
+        ("greedy", one_too_few, "one too few"),
+        ("greedy", least_likely, "take the largest"),
+        ("greedy", as_tensor, "with Tensor"),
+        ("fold_norm", rows_scaled, "columns of W, not rows"),
+        ("fold_norm", shift_lost, "the norm's bias got lost"),
+        ("fold_norm", shift_scaled, "by the old W"),
+        ("fold_norm", bias_lost, "the layer's own bias"),
+        ("fold_norm", shift_not_through, "goes through the matrix too"),
+        ("fold_norm", shift_from_the_left, "it should be W @ shift"),
+        ("fold_norm", divided, "don't divide"),
+        ("fold_norm", transposed, "not transposed"),
+        ("fold_norm", weight_only, "two tensors"),
+    ],
+)
+def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):
+    assert not getattr(check, name)(wrong)
+    line = capsys.readouterr().out
+    assert line.startswith("✗") and diagnosis in line and line.count("\n") == 1
