@@ -5,6 +5,7 @@ test_book.py for their use.
 """
 
 import ast
+import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -240,6 +241,43 @@ def shown_faults(
     ]
     stale = sorted(name for name in not_shown if name in shown or name not in public)
     return faults + [f"not_shown: {name} is shown, or does not exist" for name in stale]
+
+
+def trust_faults(notebook: NotebookNode) -> list[str]:
+    """A fault if layers are built and hardly compared with those that everybody trusts."""
+    compared = [cell for cell in code_cells(notebook) if "assert_close(" in cell.source]
+    if len(compared) >= 3:
+        return []
+    return [f"{len(compared)} comparisons by assert_close, expected 3 or more"]
+
+
+def order_faults(notebook: NotebookNode, number: int) -> list[str]:
+    """Faults of names from the package that a later chapter builds, by their docstrings."""
+    faults, modules = [], {}
+    used = {}  # what the notebook names, and the object that it is
+    for cell in code_cells(notebook):
+        for node in ast.walk(parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minillm"):
+                for alias in node.names:
+                    found = member(importlib.import_module(node.module), alias.name)
+                    if isinstance(found, ModuleType):
+                        modules[alias.asname or alias.name] = found
+                    used[alias.name] = found
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id in modules:
+                    used[f"{node.value.id}.{node.attr}"] = member(modules[node.value.id], node.attr)
+    for name, found in used.items():
+        built = re.search(r"Built in chapter (\d+)\.", getattr(found, "__doc__", None) or "")
+        if built and int(built[1]) > number:
+            faults.append(f"{name} is used, and built in chapter {built[1]}")
+    return faults
+
+
+def member(module: ModuleType, name: str) -> object:
+    """Return what a module holds by that name, a module of its own included."""
+    if not hasattr(module, name):
+        return importlib.import_module(f"{module.__name__}.{name}")
+    return getattr(module, name)
 
 
 def link_faults(text: str, folder: Path) -> list[str]:

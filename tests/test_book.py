@@ -72,6 +72,21 @@ def test_chapter_has_its_parts(chapter):
 
 
 @EACH
+def test_layers_are_compared_with_trusted_ones(chapter):
+    if not any("minillm/model" in file for file in chapter["builds"]):
+        return
+    assert bookcheck.trust_faults(read(ROOT / "chapters" / chapter["slug"])) == []
+
+
+@EACH
+def test_no_chapter_uses_what_a_later_one_builds(chapter):
+    for folder in ("chapters", "solutions"):
+        assert (
+            bookcheck.order_faults(read(ROOT / folder / chapter["slug"]), chapter["number"]) == []
+        )
+
+
+@EACH
 def test_exercises_have_solutions_and_checks(chapter):
     slug = chapter["slug"]
     checks = importlib.import_module(f"minillm.checks.{slug[3:]}")
@@ -373,6 +388,29 @@ def test_a_definition_that_no_chapter_shows():
     for stale in ("double", "gone"):
         (fault,) = bookcheck.shown_faults([chapter], modules, {"hidden": "why", stale: "why"})
         assert stale in fault
+
+
+def test_layers_that_are_not_compared():
+    cells = [new_code_cell(f"torch.testing.assert_close(a, {i})") for i in range(3)]
+    assert bookcheck.trust_faults(new_notebook(cells=cells)) == []
+    (fault,) = bookcheck.trust_faults(new_notebook(cells=[*cells[:2], new_code_cell("a == 2")]))
+    assert fault.startswith("2 comparisons")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("from minillm.model.gpt import GPT", "GPT is used, and built in chapter 7"),
+        ("from minillm.text import village\nvillage.translations(1)", "village.translations"),
+        ("from minillm.text import village as v\nv.translations(1)", "v.translations"),
+        ("def f():\n    from minillm.generate import generate", "generate is used"),
+    ],
+)
+def test_a_name_that_comes_too_early(source, words):
+    notebook = new_notebook(cells=[new_code_cell("x = 1"), new_code_cell(source)])
+    (fault,) = bookcheck.order_faults(notebook, 5)
+    assert words in fault
+    assert bookcheck.order_faults(notebook, 8) == []
 
 
 def test_links_that_lead_nowhere(tmp_path):
