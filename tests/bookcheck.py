@@ -263,9 +263,9 @@ def order_faults(notebook: NotebookNode, number: int) -> list[str]:
                     if isinstance(found, ModuleType):
                         modules[alias.asname or alias.name] = found
                     used[alias.name] = found
-            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                if node.value.id in modules:
-                    used[f"{node.value.id}.{node.attr}"] = member(modules[node.value.id], node.attr)
+            elif isinstance(node, ast.Attribute) and getattr(node.value, "id", None) in modules:
+                module = node.value.id
+                used[f"{module}.{node.attr}"] = member(modules[module], node.attr)
     for name, found in used.items():
         built = re.search(r"Built in chapter (\d+)\.", getattr(found, "__doc__", None) or "")
         if built and int(built[1]) > number:
