@@ -400,8 +400,8 @@ def test_layers_that_are_not_compared():
     ("source", "words"),
     [
         ("from minillm.model.gpt import GPT", "GPT is used, and built in chapter 7"),
-        ("from minillm.text import village\nvillage.translations(1)", "village.translations"),
-        ("from minillm.text import village as v\nv.translations(1)", "v.translations"),
+        ("from minillm.text import village\nvillage.sentiment(1)", "village.sentiment is used"),
+        ("from minillm.text import village as v\nv.sentiment(1)", "v.sentiment is used"),
         ("def f():\n    from minillm.generate import generate", "generate is used"),
     ],
 )
@@ -409,7 +409,7 @@ def test_a_name_that_comes_too_early(source, words):
     notebook = new_notebook(cells=[new_code_cell("x = 1"), new_code_cell(source)])
     (fault,) = bookcheck.order_faults(notebook, 5)
     assert words in fault
-    assert bookcheck.order_faults(notebook, 8) == []
+    assert bookcheck.order_faults(notebook, 12) == []
 
 
 def test_links_that_lead_nowhere(tmp_path):
