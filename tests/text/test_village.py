@@ -19,10 +19,10 @@ from minillm.text.village import oracle
 from minillm.text.village.grammar import Choice, root
 from minillm.text.village.render import readings, text_of
 from minillm.text.village.split import sentences
-from minillm.text.village.words import FEELINGS, PERSON, PLACE, THING
+from minillm.text.village.words import FEELING, FEELINGS, PERSON, PLACE, THING
 
 # When the village changes on purpose, this changes, and with it every number in the book.
-STORIES_OF_SEED_0 = "17b10fd31c82dba0c6535f62301e110de70b755939673b7c355c0cec15c94e46"
+STORIES_OF_SEED_0 = "6e0c16c2fea633f931473f6be1f002ff08e4d10f48cc4d9ebd041977ffe2f056"
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +51,14 @@ def test_a_sentence_can_be_read_in_one_way_only(sample):
 
 
 def test_a_million_sentences_have_no_text_with_two_derivations():
-    """The words of a sentence, and whom "she" and "it" point to, fix what it means."""
+    """Its words, who is new, and whom "she" and "it" point to fix what a sentence means."""
     rng, meanings, n = random.Random(5), {}, 0
     while n < 1_000_000:
         story = village.story(rng)
         n += len(story.said)
         for said, s, text in zip(story.said, story.states, sentences(story.text), strict=False):
-            key = hash((text, s.focus, s.it, s.pending, bool(s.people)))
+            known = [name for name in s.place if name in text]
+            key = hash((text, s.focus, s.it, s.pending, bool(s.place), *known))
             meaning = hash(said[:4])
             assert meanings.setdefault(key, meaning) == meaning, text
 
@@ -93,13 +94,13 @@ def _entropy(node) -> float:
 def test_empirical_loss_equals_the_floor_within_its_standard_error():
     """Sentences drawn cost on average what the tree says: its entropy, in each state."""
     excess = []
-    for story in village.stories(40, seed=4):
+    for story in village.stories(60, seed=4):
         for s in story.states:
             _, logprob = oracle._walk(s, random.Random(f"{story.text} {s.n}"))
             excess.append(-logprob - _entropy(root(s)))
     error = statistics.stdev(excess) / math.sqrt(len(excess))
     assert abs(statistics.mean(excess)) < 3.5 * error
-    assert error < 0.1  # nats a sentence, of about 6.7: small enough to mean something
+    assert error < 0.1  # nats a sentence, of about 6.1: small enough to mean something
 
 
 AT_MILL = "Anna was at the mill. "
@@ -108,56 +109,55 @@ REASONS = [  # what follows "Anna was at the mill.", and what is to be said of i
      "Anna can't take the lamp: it is at the mill, she is in the garden"),
     ("She took the lamp.", "Anna can't take the lamp: the story has not named it"),
     ("She had a lamp. Anna took the lamp.", "Anna can't take the lamp: she has it already"),
-    ("Tom was at the mill. Tom had a key. Anna took the key.",
+    ("A neighbour, Tom, was at the mill. Tom had a key. Anna took the key.",
      "Anna can't take the key: Tom has it"),
-    ("Tom was at the mill. Tom had a cup. Tom took the cup to the inn. Tom took the key.",
+    ("Soon Tom came to the mill. Tom had a cup. Tom took the cup to the inn. Tom took the key.",
      "Tom can't take the key: the story has not named it"),
-    ("Tom was at the inn. Anna had a key. She gave it to Tom.",
+    ("She had a key. A neighbour, Tom, was at the inn. Anna gave the key to Tom.",
      "Anna can't give the key away: Tom is at the inn, she is at the mill"),
-    ("Tom was at the mill. Tom had a cup. Anna had a key. She gave it to Tom.",
-     "Anna can't give the key away: Tom has the cup already"),
     ("She had a key. She gave it to Anna.", "Anna can't do that with herself"),
     ("Anna put the key down.", "Anna can't put the key down: the story has not named it"),
     ("A key lay at the mill. Anna put the key down.",
      "Anna can't put the key down: it lies at the mill"),
     ("A key lay at the mill. Anna took it. The key was still at the mill.", "Anna has the key"),
-    ("Tom was at the mill. Tom had a key. "
-     "Anna looked for the key, but did not find it at the mill.",
-     "the key is right there, Tom has it"),
+    ("She had a key. Anna wanted the key.", "Anna has the key already"),
+    ('Then Tom came to the mill. Anna had a key. "May I have the key, Tom?" Anna asked.',
+     "Anna can't ask Tom for the key: Tom does not have it"),
     ("Anna went to the mill.", "Anna is at the mill already"),
     ("Anna went back to the inn.", "Anna has not been at the inn before"),
     ("Anna left the inn and went to the well.", "Anna is at the mill, not at the inn"),
     ("Tom took the key.", "the story has not named Tom"),
-    ("He went to the inn.", "points to nobody: the last sentence is about Anna, who is 'she'"),
-    ("The sun rose. She sang a song.", "the last sentence is not about one person alone"),
+    ("He went to the inn.", "points to nobody: the story has just spoken of Anna, who is 'she'"),
+    ("Soon Nora came to the mill. Anna met Nora at the mill. She sang a song.",
+     "points to nobody: the story has just spoken of two"),
     ("She took it.", '"it" points to nothing'),
-    ("Anna was at the inn.", "Anna is in the story already"),
-    ("Milton was at Milton.", "a person and of the farm of the same name"),
+    ("Anna was at the inn.", "Anna is at the mill, not at the inn"),
+    ("A neighbour, Anna, was at the inn.", "Anna is in the story already"),
     ("Anna stood at the inn.", "that can only open a story"),
-    ("She went to the inn. Tom came to the mill. Anna met Tom at the inn.",
+    ("She went to the inn. Then Tom came to the mill. Anna met Tom at the inn.",
      "Anna can't be with Tom: Tom is at the mill, she is at the inn"),
-    ("Tom was at the inn. Anna was still at the inn.", "Anna is at the mill, not at the inn"),
-    ("Anna was still at the mill.", "the last sentence was about Anna already"),
-    ("Tom was at the inn. Anna was happy, but Tom was sad.",
+    ("Soon Tom came to the inn. Anna was still at the inn.", "Anna is at the mill, not at the inn"),
+    ("Soon Tom came to the inn. Anna was happy, but Tom was sad.",
      "Tom is at the inn, she is at the mill"),
-    ("She was happy. She was happy.", "Anna is happy already, as was said"),
     ("She was happy. She was still sad.", "Anna is happy, as was said"),
     ("She was happy. She was no longer merry.", "it was said that Anna is happy, which is another"),
     ("She was no longer sad.", "how Anna feels has not been said"),
-    ('Tom was at the mill. Tom had a key. Anna began to whistle. "May I have the key, Tom?" she '
-     'asked. "No," said Tom, and kept it. Anna was happy.',
-     "what has just happened makes Anna unhappy"),
+    ('Soon Tom came to the mill. Anna was happy. Tom had a key. "May I have the key, Tom?" Anna '
+     'asked. "No," said Tom, and kept it. Anna was still happy.',
+     "how Anna feels has not been said since then"),
     ("There was a apple at the mill.", "does not fit here"),
     ("There was a green apple at the mill.", "the village does not say how it looks"),
-    ("There was an apple at the inn.", "nobody is at the inn"),
+    ("There was an apple at the inn.", "nobody has been at the inn"),
+    ("A dog slept at the inn.", "nobody has been at the inn"),
     ("She flew to the moon.", "is no sentence of the village"),
     ('"I will go to the inn," she said. The sky was blue.', "Anna has just said where to go"),
     ("So she went to the inn.", "nobody has just said where to go"),
-    ('Tom was at the mill. "Yes," said Tom, and gave the key to her.', "has not named the key"),
-    ('Tom was at the mill. "Thank you, Tom," Anna said.', "Tom has not just given Anna anything"),
-    ("She was happy.", "the story can't end here: it has 2, and a story has 6 sentences"),
+    ('Soon Tom came to the mill. "Yes," said Tom, and gave the key to her.',
+     "has not named the key"),
+    ('Soon Tom came to the mill. "Thank you, Tom," Anna said.',
+     "Tom has not just given Anna anything"),
+    ("She was happy.", "the story can't end here: it has 2, and a story has 5 sentences"),
     ("She went to", "'She went to' is no sentence of the village"),
-    ("The sun rose. " * 12, "a story has at most 12 sentences"),
 ]  # fmt: skip
 
 
@@ -190,12 +190,12 @@ def test_spacing_is_part_of_the_text(sample):
 def test_a_changed_story_is_rejected(sample):
     """Another thing, never named, in the place of one that is named again."""
     changed = 0
-    for story in sample[:300]:
+    for story in sample[:400]:
         for said, sentence in zip(story.said, sentences(story.text), strict=True):
             if said.act.kind in ("take", "put", "give", "keep") and not said.it:
                 known = {x.act.thing for x in story.said}
                 other = next(thing for thing in THING if thing not in known)
-                wrong = sentence.replace(f"the {said.act.thing}", f"the {other}")
+                wrong = sentence.replace(f"the {said.act.thing}", f"the {other}", 1)
                 if story.text.count(sentence) > 1:
                     continue
                 text = story.text.replace(sentence, wrong)
@@ -209,6 +209,34 @@ def test_a_changed_story_is_rejected(sample):
 def test_an_impossible_sentence_does_not_spoil_the_next():
     text = "Anna was at the mill. Tom took the lamp. Anna went to the inn."
     assert [bool(j.reason) for j in village.score(text).sentences] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "possible"),
+    [
+        # She can't have taken what lay elsewhere; but so it is told, and she has it from then on.
+        (
+            "A cup lay at the mill. Anna ran to the inn. Anna took the cup. She still had it.",
+            "++-+",
+        ),
+        ("She had a cup. Anna was still at the inn. Anna went back to the mill.", "+--"),
+        ("Soon Anna came to the inn. She was still at the inn.", "-+"),
+        ('"Yes," said Anna, and gave the cup to her. Anna still had the cup.', "--"),
+        ("She took it. Will put it down. Anna was at the mill.", "--+"),
+    ],
+)
+def test_what_could_not_happen_is_taken_as_told(text, possible):
+    judged = village.score(AT_MILL + text).sentences[1:]
+    assert "".join("-" if sentence.reason else "+" for sentence in judged) == possible
+
+
+def test_no_sentence_however_wrong_leaves_a_state_that_breaks(sample):
+    """Stories with their sentences in any order: judged, all of them, without a crash."""
+    rng = random.Random(9)
+    for story in sample[:300]:
+        mixed = sentences(story.text) + sentences(rng.choice(sample).text)
+        rng.shuffle(mixed)
+        assert len(village.score(" ".join(mixed)).sentences) == len(mixed)
 
 
 @pytest.mark.parametrize(("text", "why"), [("Zoe was", "goes on"), ("It. And", "no story begins")])
@@ -380,9 +408,9 @@ def test_pairs_are_labelled_as_a_reader_would():
         elif verb == "has" and (found := re.fullmatch(rf"{who} still had (the \w+)\.", last)):
             expected = "entailment" if found[1] == what else None
         elif verb == "feels" and (
-            found := re.fullmatch(rf"{who} was (happy|sad|glad|upset)\.", last)
+            found := re.fullmatch(rf"{who} (?:was|felt) ({'|'.join(FEELING)})\.", last)
         ):
-            same = (found[1] in ("happy", "glad")) == (what == "good")
+            same = (FEELING[found[1]].good == found[1]) == (what == "good")
             expected = "entailment" if same else "contradiction"
         elif verb == "is" and who not in record["premise"]:
             expected = "neutral"

@@ -15,8 +15,10 @@ from minillm.text.village.phrases import PHRASES
 from minillm.text.village.state import Act, State
 from minillm.text.village.words import ADJECTIVES, FEELINGS, PERSON, PLACE, THING, UNPAINTED
 
-MIN_SENTENCES, MAX_SENTENCES = 6, 12
-MAX_PEOPLE, MAX_THINGS = 3, 3
+PLACES = list(PLACE)
+
+MIN_SENTENCES = 5
+ARRIVE, FIND = (0, 35, 5, 1), (40, 10, 2, 1)  # weights by how many people, things there are
 PRONOUN, IT = (17, 3), (3, 2)  # weights of "she" against "Anna", of "it" against "the lamp"
 
 
@@ -46,7 +48,7 @@ def root(s: State) -> Choice:
     """The tree of all next sentences; the option "end" leads to None: the story is over."""
     if s.pending is not None:
         return _answer(s)
-    if not s.people:
+    if not s.place:
         return Choice("topic", ["open"], None, lambda _: _appear(s, "open"))
     options, weights = [], []
 
@@ -54,20 +56,13 @@ def root(s: State) -> Choice:
         options.append(option)
         weights.append(weight)
 
-    if s.n >= MAX_SENTENCES:
-        return Choice("topic", ["end"], None, lambda _: None)
     if s.n >= MIN_SENTENCES:
-        add("end", 20)
-    if len(s.people) < MAX_PEOPLE:
-        add("arrive", (0, 35, 5)[len(s.people)])
-    n_things = len(s.lies) + len(s.holds)
-    if n_things < MAX_THINGS:
-        add("thing", (40, 10, 2)[n_things])
+        add("end", 12 * (s.n - MIN_SENTENCES + 1))
+    add("arrive", ARRIVE[min(len(s.place), 3)])
+    add("thing", FIND[min(len(s.things()), 3)])
     add("scene", 8)
-    unchanged = _unchanged(s)
-    if unchanged:
-        add("unchanged", 8)
-    for person in s.people:
+    add("unchanged", 8)
+    for person in s.place:
         thankful = s.thanks is not None and person == s.thanks[0]
         add(person, 40 if person == s.focus or thankful else 18)
 
@@ -81,36 +76,30 @@ def root(s: State) -> Choice:
         if option == "scene":
             return Choice("kind", ["weather", "animal"], (1, 1), lambda kind: _scene(s, kind))
         if option == "unchanged":
-            return Choice("act", unchanged, None, lambda act: say(s, act))
+            return Choice("act", _unchanged(s), None, lambda act: say(s, act))
         return _doings(s, option)
 
     return Choice("topic", options, weights, then)
 
 
 def _appear(s: State, kind: str) -> Choice:
-    """Somebody new: anyone not in the story yet, anywhere, most often where others are.
-
-    Nobody comes into a story that speaks of the farm of that name, nor is there, nor goes there.
-    """
-    spoken_of = {place for _, place in s.seen}
-    names = [name for name in PERSON if name not in s.place and name not in spoken_of]
+    """Somebody new: anyone not in the story yet, anywhere, most often where others are."""
+    names = [name for name in PERSON if name not in s.place]
     busy = set(s.place.values())
+    weights = [150 if place in busy else 1 for place in PLACE]
 
     def where(who):
-        places = [place for place in PLACE if place != who and place not in s.place]
-        weights = [60 if place in busy else 1 for place in places]
-        return Choice("place", places, weights, lambda place: say(s, Act(kind, who, place=place)))
+        return Choice("place", PLACES, weights, lambda place: say(s, Act(kind, who, place=place)))
 
     return Choice("who", names, None, where)
 
 
 def _new_thing(s: State) -> Choice:
-    """A thing new to the story, lying where somebody is, or in somebody's empty hands."""
+    """A thing new to the story, in somebody's hands or lying where people were."""
     known = s.things()
     names = [name for name in THING if name not in known]
-    spots = list(dict.fromkeys(s.place.values()))
-    acts = [Act("there", place=place) for place in spots]
-    acts += [Act("own", who) for who in s.people if who not in s.holds]
+    acts = [Act("there", place=place) for place in s.spots()]
+    acts += [Act("own", who) for who in s.place]
 
     def looks(act):
         if act.thing in UNPAINTED:
@@ -126,18 +115,17 @@ def _new_thing(s: State) -> Choice:
 
 
 def _scene(s: State, kind: str) -> Choice:
-    """Weather, or an animal where somebody is: neither changes anything."""
+    """Weather, or an animal where people were: neither changes anything."""
     if kind == "weather":
         return say(s, Act("weather"))
-    spots = list(dict.fromkeys(s.place.values()))
-    return Choice("place", spots, None, lambda place: say(s, Act("animal", place=place)))
+    return Choice("place", s.spots(), None, lambda place: say(s, Act("animal", place=place)))
 
 
 def _unchanged(s: State) -> list[Act]:
-    """All that can be said to be still so: of people and things the last sentence left alone."""
-    acts = [Act("stay", who, place=s.place[who]) for who in s.people if who != s.focus]
-    acts += [Act("keep", who, thing) for who, thing in s.holds.items() if thing != s.it]
-    acts += [Act("lie", thing=t, place=place) for t, place in s.lies.items() if t != s.it]
+    """All that can be said to be still so, of every person and every thing."""
+    acts = [Act("stay", who, place=place) for who, place in s.place.items()]
+    acts += [Act("keep", who, thing) for thing, who in s.holds.items()]
+    acts += [Act("lie", thing=thing, place=place) for thing, place in s.lies.items()]
     return acts
 
 
@@ -146,49 +134,43 @@ def _unchanged(s: State) -> list[Act]:
 
 def _doings(s: State, who: str) -> Choice:
     """Everything that `who` can do now: a kind, then the act."""
-    here, held = s.place[who], s.holds.get(who)
-    near = [q for q in s.people if q != who and s.place[q] == here]
-    last = s.n == MAX_SENTENCES - 1  # no room for an answer
+    here, held, things = s.place[who], s.held(who), s.things()
+    near = [q for q in s.place if q != who and s.place[q] == here]
     kinds: dict[str, tuple[int, Sequence[Act] | None]] = {}
     # Where to: None stands for any other place (see `_going`), which is listed only when chosen.
-    kinds["go"] = (9, None)
+    kinds["go"] = (6, None)
     if held:
-        kinds["carry"] = (12, None)
-        kinds["put"] = (10, [Act("put", who, held)])
-        free = [q for q in near if q not in s.holds]
-        if free:
-            kinds["give"] = (24, [Act("give", who, held, other=q) for q in free])
-        if s.wants.get(who) == held:
-            kinds["gain"] = (60, [Act("gain", who, held)])
-    else:
-        lying = [t for t, place in s.lies.items() if place == here]
-        if lying:
-            kinds["take"] = (45, [Act("take", who, t) for t in lying])
-        asked = [Act("ask", who, s.holds[q], other=q) for q in near if q in s.holds]
-        if asked and not last:
-            kinds["ask"] = (28, asked)
-    back = [p for p in dict.fromkeys(s.place.values()) if p != here and (who, p) in s.seen]
+        kinds["carry"] = (8, None)
+        kinds["put"] = (10, [Act("put", who, t) for t in held])
+        if near:
+            kinds["give"] = (24, [Act("give", who, t, other=q) for t in held for q in near])
+        if s.wants.get(who) in held:
+            kinds["gain"] = (60, [Act("gain", who, s.wants[who])])
+    lying = [t for t, place in s.lies.items() if place == here]
+    if lying:
+        kinds["take"] = (45, [Act("take", who, t) for t in lying])
+    asked = [Act("ask", who, t, other=q) for t, q in s.holds.items() if q in near]
+    if asked:
+        kinds["ask"] = (28, asked)
+    back = sorted(place for person, place in s.seen if person == who and place != here)
     if back:
-        kinds["return"] = (20, [Act("return", who, place=p) for p in back])
+        kinds["return"] = (8, [Act("return", who, place=p) for p in back])
     if near:
-        kinds["together"] = (5, None)
-        kinds["meet"] = (10, [Act("meet", who, other=q) for q in near])
+        kinds["together"] = (14, None)
+        kinds["meet"] = (12, [Act("meet", who, other=q) for q in near])
+        if things:
+            kinds["talk"] = (4, [Act("talk", who, t, other=q) for q in near for t in things])
     if s.thanks and s.thanks[0] == who:
         kinds["thank"] = (40, [Act("thank", who, other=s.thanks[1])])
-    away = [q for q in s.people if s.place[q] != here]
-    if away:
-        kinds["miss"] = (3, [Act("miss", who, other=q) for q in away])
-    things = s.things()
-    if near and things:
-        kinds["talk"] = (4, [Act("talk", who, t, other=q) for q in near for t in things])
-    gone = [t for t in things if s.where(t) != here]
-    if gone:
-        kinds["seek"] = (8, [Act("seek", who, t) for t in gone])
-    wanted = [t for t in things if t != held]
-    if wanted and who not in s.wants:
+    others = [q for q in s.place if q != who]
+    if others:
+        kinds["think"] = (3, [Act("think", who, other=q) for q in others])
+    wanted = [t for t in things if t not in held]
+    if wanted:
         kinds["want"] = (10, [Act("want", who, t) for t in wanted])
-    if not last:
-        kinds["plan"] = (5, None)
+    if things:
+        kinds["ponder"] = (5, [Act("ponder", who, t) for t in things])
+    kinds["plan"] = (5, None)
     kinds["idle"] = (5, [Act("idle", who)])
     kinds["remark"] = (4, [Act("remark", who)])
     kinds["like"] = (3, [Act("like", who)])
@@ -204,48 +186,34 @@ def _doings(s: State, who: str) -> Choice:
 
 
 def _feelings(s: State, who: str, near: list[str], kinds: dict) -> None:
-    """Add what `who` can feel: as the cause says, or either way, or otherwise than before."""
-    mood, cause = s.mood.get(who), s.cause.get(who)
-
-    def add(kind, weight, feel=True):
-        told = s.felt.get(who)  # "no longer sad" needs that "sad" was said
-        words = [told] if told else [f.good for f in FEELINGS]
-        acts = [Act(kind, who, feeling=word) for word in words] if feel else [Act(kind, who)]
-        kinds[kind] = (weight, acts)
-
-    if mood is None:
-        weight = 30 if cause else 8
-        if cause != -1:
-            add("feel_good", weight)
-            add("joy", weight // 3, feel=False)
-        if cause != 1:
-            add("feel_bad", weight)
-            add("grief", weight // 3, feel=False)
-        open_too = [q for q in near if q not in s.mood and q not in s.cause]
-        if open_too and cause is None:
-            for kind in ("good_but_bad", "bad_but_good"):
-                acts = [Act(kind, who, other=q, feeling=f.good) for q in open_too for f in FEELINGS]
-                kinds[kind] = (3, acts)
-    else:
-        good = mood == 1
-        add("still_good" if good else "still_bad", 3)
-        add("turn_bad" if good else "turn_good", 3)
+    """Add what `who` can feel: any feeling, most often the one that what happened calls for."""
+    cause, told = s.cause.get(who, 0), s.felt.get(who)
+    for sign, feel, burst in ((1, "feel_good", "joy"), (-1, "feel_bad", "grief")):
+        weight = (10, 30, 2)[sign * cause]
+        kinds[feel] = (weight, [Act(feel, who, feeling=f.good) for f in FEELINGS])
+        kinds[burst] = (max(1, weight // 3), [Act(burst, who)])
+    if near:
+        for kind in ("good_but_bad", "bad_but_good"):
+            acts = [Act(kind, who, other=q, feeling=f.good) for q in near for f in FEELINGS]
+            kinds[kind] = (3, acts)
+    if told:  # "still sad" and "no longer sad" need that "sad" was said
+        still, turn = ("still_good", "turn_bad") if s.mood[who] == 1 else ("still_bad", "turn_good")
+        kinds[still] = (10, [Act(still, who, feeling=told)])
+        kinds[turn] = (10, [Act(turn, who, feeling=told)])
 
 
 def _going(s: State, kind: str, who: str, near: list[str]) -> Choice:
-    """Where `who` goes or means to go: most often where the story has been."""
-    here = s.place[who]
-    places = [place for place in PLACE if place != here and place not in s.place]
-    busy = {*s.place.values(), *s.lies.values()}
-    weights = [20 if place in busy else 1 for place in places]
-    thing = s.holds[who] if kind == "carry" else None
+    """Where `who` goes or means to go: anywhere else."""
+    places = [place for place in PLACE if place != s.place[who]]
 
-    def where(other):
-        return Choice(
-            "place", places, weights, lambda place: say(s, Act(kind, who, thing, place, other))
-        )
+    def where(act):
+        return Choice("place", places, None, lambda place: say(s, act._replace(place=place)))
 
-    return Choice("other", near, None, where) if kind == "together" else where(None)
+    if kind == "carry":
+        return Choice("act", [Act(kind, who, t) for t in s.held(who)], None, where)
+    if kind == "together":
+        return Choice("act", [Act(kind, who, other=q) for q in near], None, where)
+    return where(Act(kind, who))
 
 
 def _answer(s: State) -> Choice:

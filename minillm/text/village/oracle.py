@@ -19,7 +19,7 @@ from minillm.text.village.grammar import Choice, Said, root
 from minillm.text.village.reasons import reason, shorten
 from minillm.text.village.render import readings, text_of
 from minillm.text.village.split import sentences, words
-from minillm.text.village.state import START, Act, State, after
+from minillm.text.village.state import APPEAR, START, Act, State, after
 
 
 class Story(NamedTuple):
@@ -159,7 +159,7 @@ def continuations(s: State = START) -> list[Continuation]:
 # Scoring: follow the sentence's own branch.
 
 _TOPICS = {
-    "open": "open", "arrive": "arrive", "there": "thing", "own": "thing", "weather": "scene",
+    **{kind: kind for kind in APPEAR}, "there": "thing", "own": "thing", "weather": "scene",
     "animal": "scene", "stay": "unchanged", "keep": "unchanged", "lie": "unchanged",
 }  # fmt: skip
 
@@ -191,24 +191,37 @@ def _agrees(partial: Act, act: Act) -> bool:
 
 def _judge(s: State, sentence: str) -> tuple[State, Judgement]:
     """The state after a sentence, and what is to be said of it."""
-    # If none can happen, the reason is that of the first: a story's opening is the last to guess.
-    meant = sorted(readings(s, sentence), key=lambda said: said.act.kind == "open")
+    # If none can happen, the reason is that of the first: coming into the story is the last guess.
+    meant = sorted(readings(s, sentence), key=lambda said: said.act.kind in APPEAR)
     for said in meant:
         p = _follow(s, said)
         if p and text_of(said) == sentence:
             return after(s, said.act), Judgement(sentence, log(p), None)
     if not meant:
         why = f"{shorten(sentence)} is no sentence of the village"
-    else:
-        why = reason(s, meant[0], sentence)
-    return s, Judgement(sentence, -inf, why)
+        return s, Judgement(sentence, -inf, why)
+    told = Judgement(sentence, -inf, reason(s, meant[0], sentence))
+    return after(s, meant[0].act) if _known(s, meant[0]) else s, told
+
+
+def _known(s: State, said: Said) -> bool:
+    """Whether a sentence, possible or not, speaks of people and things that the story has named."""
+    act = said.act
+    if act.kind in APPEAR:
+        return True
+    people = {act.who, act.other} - {None}
+    clear = (act.who or not said.pronoun) and (act.other or act.kind not in ("yes", "no"))
+    named = act.thing in (*s.things(), None) and (act.thing or not said.it)
+    return bool(clear and people <= s.place.keys() and (named or act.kind in ("there", "own")))
 
 
 def score(text: str) -> Score:
     """The exact log-probability of a text as a whole story, or why it could not be told.
 
-    A sentence that can't happen leaves the state as it was, and the next ones are judged from
-    there, so `sentences` says of each sentence whether it could have happened.
+    A sentence that can't happen is then taken as told: who is said to have taken the lamp has it.
+    So `sentences` says of each sentence whether it could have followed those before it. (Where it
+    speaks of somebody or something that was never named, nothing is known of it, and the state
+    stays as it was.)
 
     Returns:
         Score: `logprob` in nats (-inf if any sentence is impossible, or the story can't end there),

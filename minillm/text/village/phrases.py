@@ -4,7 +4,7 @@ A kind of sentence ("take", "give", ...) is a meaning; a phrase is one way to sa
 filled by `render.py`:
 
     {S} {s} {o}    the one the sentence is about, first in the sentence, inside it, as its object:
-                   a name, or he, she, him, her where the sentence before was about them too
+                   a name, or he, she, him, her where the story has just spoken of them alone
     {he} {him}     the same person, always by pronoun
     {T} {The_T}    the thing: "the lamp", or "it" where the sentence before named it; "The lamp"
     {A} {An_A}     the thing, new to the story: "a lamp", "An old lamp"
@@ -34,9 +34,10 @@ PHRASES: dict[str, list[tuple[int, str, str]]] = {
     "arrive": [
         (4, "{S} was {at}.", "{S}在{at}。"),
         (2, "{S} came to {to}.", "{S}来到了{to}。"),
-        (2, "Then {s} came to {to}.", "这时{S}来到了{to}。"),
         (1, "{S} was at work {at}.", "{S}正在{at}干活。"),
-        (1, "One of the villagers, {s}, was {at}.", "村民{S}在{at}。"),
+        (2, "Then {s} came to {to}.", "这时{S}来到了{to}。"),
+        (1, "Soon {s} came to {to}.", "不久{S}来到了{to}。"),
+        (1, "A neighbour, {s}, was {at}.", "邻居{S}在{at}。"),
     ],
     "there": [
         (3, "There was {A} {at}.", "{at}有{A}。"),
@@ -52,6 +53,8 @@ PHRASES: dict[str, list[tuple[int, str, str]]] = {
         (4, "{S} went to {to}.", "{S}去了{to}。"),
         (2, "{S} walked to {to}.", "{S}走到了{to}。"),
         (1, "{S} ran to {to}.", "{S}跑到了{to}。"),
+        (1, "{S} came to {to}.", "{S}来到了{to}。"),
+        (1, "Then {s} came to {to}.", "这时{S}来到了{to}。"),
         (2, "{S} left {from} and went to {to}.", "{S}离开{from}，去了{to}。"),
     ],
     "return": [(1, "{S} went back to {to}.", "{S}回到了{to}。")],
@@ -102,13 +105,9 @@ PHRASES: dict[str, list[tuple[int, str, str]]] = {
         (1, "At last {s} had {T}.", "{S}终于拥有了{T}。"),
         (1, "Now {s} had {T} at last.", "现在{S}终于得到了{T}。"),
     ],
-    "seek": [
-        (2, "{S} looked for {T}, but did not find it {here}.", "{S}在{here}找{T}，可是没找到。"),
-        (
-            1,
-            "{S} hoped to find {T} {here}, but saw nothing.",
-            "{S}希望在{here}找到{T}，却什么也没找到。",
-        ),
+    "ponder": [
+        (2, "{S} asked about {T}.", "{S}打听{T}的事。"),
+        (1, "{S} dreamed of {T}.", "{S}梦见了{T}。"),
     ],
     # people meet
     "meet": [
@@ -118,7 +117,10 @@ PHRASES: dict[str, list[tuple[int, str, str]]] = {
         (1, "{S} sat down with {Q}.", "{S}和{Q}坐在一起。"),
     ],
     "talk": [(1, "{S} talked with {Q} about {T}.", "{S}和{Q}谈起了{T}。")],
-    "miss": [(1, "{S} looked for {Q}, but {Q} was not {here}.", "{S}找{Q}，可是{Q}不在{here}。")],
+    "think": [
+        (2, "{S} thought of {Q}.", "{S}想起了{Q}。"),
+        (1, "{S} sang a song about {Q}.", "{S}唱了一首关于{Q}的歌。"),
+    ],
     # a plan, and what comes of it
     "plan": [
         (2, '"I will go to {to}," {s} said.', "“我要去{to}，”{S}说。"),
@@ -174,7 +176,11 @@ PHRASES: dict[str, list[tuple[int, str, str]]] = {
         (1, "All joy left {o}.", "{S}一点也高兴不起来。"),
     ],
     # what is still as it was
-    "stay": [(1, "{S} was still {at}.", "{S}还在{at}。")],
+    "stay": [
+        (3, "{S} was still {at}.", "{S}还在{at}。"),
+        (1, "{S} was {at}.", "{S}在{at}。"),
+        (1, "{S} was at work {at}.", "{S}正在{at}干活。"),
+    ],
     "keep": [(1, "{S} still had {T}.", "{S}还拿着{T}。")],
     "lie": [(1, "{The_T} was still {at}.", "{T}还在{at}。")],
     # small things that change nothing

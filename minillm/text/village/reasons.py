@@ -4,13 +4,10 @@
 """
 
 from minillm.text.village.grammar import (
-    MAX_PEOPLE,
-    MAX_SENTENCES,
-    MAX_THINGS,
     MIN_SENTENCES,
     Said,
 )
-from minillm.text.village.state import SIGN, State
+from minillm.text.village.state import State
 from minillm.text.village.words import FEELING, PERSON, PLACE, UNPAINTED
 
 _CAN = {
@@ -25,7 +22,6 @@ _CAN = {
     "together": "go with {q}",
     "ask": "ask {q} for the {t}",
 }
-_SIGN = {**SIGN, "still_good": 1, "still_bad": -1}
 
 
 def shorten(sentence: str, limit: int = 60) -> str:
@@ -43,10 +39,10 @@ def reason(s: State, said: Said | None, sentence: str = "") -> str:
 
 
 def _why_not(s: State, said: Said) -> str | None:
-    kind, who, thing, place, other = said.act[:5]
-    if not s.people and kind != "open":
+    kind, who, thing, _, other = said.act[:5]
+    if not s.place and kind != "open":
         return "the story has not begun: it opens with somebody, somewhere"
-    if s.people and kind == "open":
+    if s.place and kind == "open":
         return "that can only open a story"
     if said.pronoun and who is None:
         return f"the pronoun points to nobody{_focus(s)}"
@@ -56,10 +52,8 @@ def _why_not(s: State, said: Said) -> str | None:
         return _open_matter(s)
     if kind in ("do", "drop") and not s.pending:
         return "nobody has just said where to go"
-    if not s.pending and s.n >= MAX_SENTENCES:
-        return f"a story has at most {MAX_SENTENCES} sentences"
     if kind == "arrive":
-        return _arrival(s, who, place)
+        return f"{who} is in the story already" if who in s.place else None
     if kind in ("there", "own"):
         return _naming(s, said)
     for name in (who, other):
@@ -80,14 +74,6 @@ def _why_not(s: State, said: Said) -> str | None:
     return _place_facts(s, said) or _other_facts(s, said)
 
 
-def _arrival(s: State, who: str, place: str) -> str | None:
-    if who in s.place:
-        return f"{who} is in the story already"
-    if who == place or who in {p for _, p in s.seen} or place in s.place:
-        return "a story does not speak of a person and of the farm of the same name"
-    return _too_many("people", len(s.people), MAX_PEOPLE)
-
-
 def _naming(s: State, said: Said) -> str | None:
     _, who, thing, place = said.act[:4]
     if who is not None and who not in s.place:
@@ -97,65 +83,42 @@ def _naming(s: State, said: Said) -> str | None:
         return f"the {thing} is in the story already, {PLACE[known].at}"
     if thing in UNPAINTED and said.act.adjective:
         return f"of the {thing} the village does not say how it looks"
-    if place is not None and place not in s.place.values():
-        return f"nobody is {PLACE[place].at}"
-    if who in s.holds:
-        return f"{who} has the {s.holds[who]} already"
-    return _too_many("things", len(s.things()), MAX_THINGS)
+    return f"nobody has been {PLACE[place].at}" if place and place not in s.spots() else None
 
 
 def _hands(s: State, kind: str, who: str, thing: str | None, other: str | None) -> str | None:
     """What stands in the way of an act with things or between people."""
-    he, held, holder = PERSON[who].he, s.holds.get(who), s.holder(thing)
-    full = f"{he} has the {held} in {'her' if he == 'she' else 'his'} hands"
+    he, holder = PERSON[who].he, s.holds.get(thing)
     if kind == "take":
-        if held:
-            return f"{he} has it already" if held == thing else full
         if holder:
-            return f"{holder} has it"
+            return f"{he} has it already" if holder == who else f"{holder} has it"
         if s.lies[thing] != s.place[who]:
             return f"it is {PLACE[s.lies[thing]].at}, {he} is {_at(s, who)}"
-    if kind in ("carry", "put", "give", "gain", "keep") and held != thing:
+    if kind in ("carry", "put", "give", "gain", "keep") and holder != who:
         return f"{holder} has it" if holder else f"it lies {PLACE[s.lies[thing]].at}"
     if kind == "gain" and s.wants.get(who) != thing:
         return f"{he} did not want it"
     if other is not None and s.place[other] != s.place[who]:
         return f"{other} is {_at(s, other)}, {he} is {_at(s, who)}"
-    if kind == "give" and other in s.holds:
-        return f"{other} has the {s.holds[other]} already"
-    if kind == "ask":
-        if held:
-            return full
-        if holder != other:
-            return f"{other} does not have it"
+    if kind == "ask" and holder != other:
+        return f"{other} does not have it"
     return None
 
 
 def _place_facts(s: State, said: Said) -> str | None:
     """What contradicts where somebody or something is."""
-    kind, who, thing, place, other = said.act[:5]
-    holder = s.holder(thing)
-    if kind in ("go", "carry", "return", "together", "plan"):
-        if place == s.place[who]:
-            return f"{who} is {_at(s, who)} already"
-        if place in s.place:
-            return "a story does not speak of a person and of the farm of the same name"
+    kind, who, thing, place = said.act[:4]
+    holder = s.holds.get(thing)
+    if kind in ("go", "carry", "return", "together", "plan") and place == s.place[who]:
+        return f"{who} is {_at(s, who)} already"
     if kind == "return":
-        if (who, place) not in s.seen:
-            return f"{who} has not been {PLACE[place].at} before"
-        return f"nobody is {PLACE[place].at} to go back to"
+        return f"{who} has not been {PLACE[place].at} before"
     if kind == "stay" and place != s.place[who]:
         return f"{who} is {_at(s, who)}, not {PLACE[place].at}"
     if kind == "lie" and s.lies.get(thing) != place:
         return f"{holder} has the {thing}" if holder else f"it is {PLACE[s.lies[thing]].at}"
-    if kind == "seek" and s.where(thing) == s.place[who]:
-        return f"the {thing} is right there, {f'{holder} has it' if holder else _at(s, who)}"
-    if kind == "miss" and s.place[other] == s.place[who]:
-        return f"{other} is right there, {_at(s, who)}"
-    if kind == "animal" and place not in s.place.values():
-        return f"nobody is {PLACE[place].at}"
-    if kind in ("stay", "keep", "lie"):
-        return f"the last sentence was about {who or f'the {thing}'} already"
+    if kind == "animal":
+        return f"nobody has been {PLACE[place].at}"
     return None
 
 
@@ -165,36 +128,24 @@ def _other_facts(s: State, said: Said) -> str | None:
     if kind == "thank":
         return f"{other} has not just given {who} anything"
     if kind == "want":
-        if who in s.wants:
-            return f"{who} wants the {s.wants[who]} already"
-        return f"{who} has the {thing} already" if s.holds.get(who) == thing else None
+        return f"{who} has the {thing} already"
     if kind in ("yes", "no") and not s.pending:
         return "nobody has just asked for anything"
     if other is not None and s.place[other] != s.place[who]:
         return f"{other} is {_at(s, other)}, {PERSON[who].he} is {_at(s, who)}"
-    felt = _SIGN.get(kind, 0)
-    for name, sign in ((who, felt), (other, -felt)):
-        why = _feeling(s, kind, name, sign, said.act.feeling) if name and sign else None
-        if why:
-            return why
-    return None
-
-
-def _feeling(s: State, kind: str, who: str, sign: int, feeling: str | None) -> str | None:
-    mood, cause, told = s.mood.get(who), s.cause.get(who), s.felt.get(who)
-    pair = FEELING[told or feeling or "happy"]
-    word = pair.good if (mood or cause) == 1 else pair.bad
     if kind.startswith(("still", "turn")):
-        if mood is None:
-            return f"how {who} feels has not been said" + (" since then" if cause else "")
-        if told and told != feeling:
-            return f"it was said that {who} is {word}, which is another feeling"
-        return f"{who} is {word}, as was said"
-    if mood is not None:
-        return f"{who} is {word} already, as was said"
-    if cause is not None and cause != sign:
-        return f"what has just happened makes {who} {'happy' if cause == 1 else 'unhappy'}"
+        return _feeling(s, who, said.act.feeling)
     return None
+
+
+def _feeling(s: State, who: str, feeling: str) -> str:
+    told = s.felt.get(who)
+    if not told:
+        return f"how {who} feels has not been said" + (" since then" if who in s.cause else "")
+    word = FEELING[told].good if s.mood[who] == 1 else FEELING[told].bad
+    if told != feeling:
+        return f"it was said that {who} is {word}, which is another feeling"
+    return f"{who} is {word}, as was said"
 
 
 def _at(s: State, who: str) -> str:
@@ -203,12 +154,8 @@ def _at(s: State, who: str) -> str:
 
 def _focus(s: State) -> str:
     if s.focus:
-        return f": the last sentence is about {s.focus}, who is {PERSON[s.focus].he!r}"
-    return ": the last sentence is not about one person alone"
-
-
-def _too_many(what: str, n: int, most: int) -> str | None:
-    return f"there are {n} {what} already, the most that a story has" if n >= most else None
+        return f": the story has just spoken of {s.focus}, who is {PERSON[s.focus].he!r}"
+    return ": the story has just spoken of two"
 
 
 def _answers(s: State, said: Said) -> bool:

@@ -27,8 +27,9 @@ class State:
     """Where everybody and everything is, and what the last sentence spoke of.
 
     Attributes:
-        n: sentences so far. people: in order of appearance.
-        place: person -> place. holds: person -> thing. lies: thing -> place.
+        n: sentences so far.
+        place: person -> place, in order of appearance.
+        holds: thing -> person. lies: thing -> place.
         mood: person -> 1 or -1, as the story said it; felt: person -> the pair of feelings it said
         it with. cause: person -> 1 or -1, as what has happened to them will make them feel.
         wants: person -> thing.
@@ -39,12 +40,12 @@ class State:
     """
 
     __slots__ = (
-        "cause", "felt", "focus", "holds", "it", "lies", "mood", "n", "pending", "people", "place",
-        "seen", "thanks", "wants",
+        "cause", "felt", "focus", "holds", "it", "lies", "mood", "n", "pending", "place", "seen",
+        "thanks", "wants",
     )  # fmt: skip
 
     def __init__(self):
-        self.n, self.people, self.seen = 0, (), frozenset()
+        self.n, self.seen = 0, frozenset()
         self.place, self.holds, self.lies = {}, {}, {}
         self.mood, self.felt, self.cause, self.wants = {}, {}, {}, {}
         self.focus = self.it = self.pending = self.thanks = None
@@ -54,16 +55,19 @@ class State:
 
     def things(self) -> list[str]:
         """Every thing that the story has named."""
-        return [*self.lies, *self.holds.values()]
+        return [*self.lies, *self.holds]
 
-    def holder(self, thing: str | None) -> str | None:
-        """Who holds a thing, or None."""
-        return next((person for person, held in self.holds.items() if held == thing), None)
+    def spots(self) -> list[str]:
+        """Every place where somebody is or was."""
+        return sorted({place for _, place in self.seen})
+
+    def held(self, who: str) -> list[str]:
+        """Everything that a person holds."""
+        return [thing for thing, holder in self.holds.items() if holder == who]
 
     def where(self, thing: str) -> str | None:
         """The place of a thing, wherever it lies or whoever holds it; None if not yet named."""
-        holder = self.holder(thing)
-        return self.place[holder] if holder else self.lies.get(thing)
+        return self.place[self.holds[thing]] if thing in self.holds else self.lies.get(thing)
 
 
 START = State()
@@ -75,35 +79,32 @@ SIGN = {
 }
 
 
+# The kinds of sentence that bring somebody into the story, and those that take them somewhere.
+APPEAR = ("open", "arrive")
+MOVE = {*APPEAR, "go", "return", "carry", "do", "together"}
+
+
 def after(s: State, act: Act) -> State:
     """The state once `act` has happened."""
     kind, who, thing, place, other, feeling = act[:6]
     new = State.__new__(State)
-    new.n, new.people, new.seen = s.n + 1, s.people, s.seen
+    new.n, new.seen = s.n + 1, s.seen
     new.place, new.holds, new.lies = s.place, s.holds, s.lies
     new.mood, new.felt, new.cause, new.wants = s.mood, s.felt, s.cause, s.wants
-    new.focus, new.it, new.pending, new.thanks = who, thing, None, None
+    new.focus, new.it, new.pending, new.thanks = who or s.focus, thing, None, None
     if other is not None and PERSON[other].he == PERSON[who].he:
         new.focus = None  # "she" could be either
-    if kind in ("open", "arrive"):
-        new.people = (*s.people, who)
-        _move(new, who, place)
-    elif kind in ("go", "return", "carry", "do", "together"):
-        _move(new, who, place)
-        if other is not None:
-            _move(new, other, place)
-    elif kind == "there":
-        new.lies = {**s.lies, thing: place}
-    elif kind == "own":
-        new.holds = {**s.holds, who: thing}
-    elif kind == "take":
+    if kind in MOVE:
+        for name in filter(None, (who, other)):
+            new.place = {**new.place, name: place}
+            new.seen = new.seen | {(name, place)}
+    elif kind in ("there", "put"):
+        new.holds = _without(s.holds, thing)
+        new.lies = {**s.lies, thing: place or s.place[who]}
+    elif kind in ("own", "take", "give", "yes"):
         new.lies = _without(s.lies, thing)
-        new.holds = {**s.holds, who: thing}
-    elif kind == "put":
-        new.holds = _without(s.holds, who)
-        new.lies = {**s.lies, thing: s.place[who]}
-    elif kind in ("give", "yes"):
-        new.holds = {**_without(s.holds, who), other: thing}
+        new.holds = {**s.holds, thing: other or who}
+    if kind in ("give", "yes"):
         _cause(new, other, 1)
         new.thanks = (other, who)
     elif kind in ("ask", "plan"):
@@ -124,11 +125,6 @@ def after(s: State, act: Act) -> State:
 
 def _without(d: dict, key: str) -> dict:
     return {k: v for k, v in d.items() if k != key}
-
-
-def _move(new: State, who: str, place: str) -> None:
-    new.place = {**new.place, who: place}
-    new.seen = new.seen | {(who, place)}
 
 
 def _cause(new: State, who: str, sign: int) -> None:

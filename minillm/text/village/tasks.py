@@ -35,7 +35,7 @@ def sentiment(n: int, seed: int = 0) -> list[dict]:
 
     def examples():
         for told, rng in _stories(seed, "sentiment"):
-            main = told.states[1].people[0]
+            main = next(iter(told.states[1].place))
             moods = [state.mood.get(main) for state in told.states]
             cuts = [i for i in range(2, len(moods)) if moods[i] and moods[i] != moods[i - 1]]
             if cuts:
@@ -83,10 +83,12 @@ def questions(n: int, seed: int = 0) -> list[dict]:
         s = told.states[-1]
         asked = [(f"Where is {who}?", who, place, "PLACE") for who, place in s.place.items()]
         asked += [(f"Where is the {t}?", t, s.where(t), "PLACE") for t in s.things()]
-        asked += [(f"Who has the {t}?", t, who, "PERSON") for who, t in s.holds.items()]
-        asked += [(f"What does {who} have?", who, t, "THING") for who, t in s.holds.items()]
+        for t, who in s.holds.items():
+            asked.append((f"Who has the {t}?", t, who, "PERSON"))
+            if s.held(who) == [t]:
+                asked.append((f"What does {who} have?", who, t, "THING"))
         question, topic, answer, kind = rng.choice(asked)
-        about = {topic, *(who for who, thing in s.holds.items() if thing == topic)}
+        about = {topic, s.holds.get(topic, topic)}
         _, start = max(
             (bool(about & {said.act.who, said.act.other, said.act.thing}), offset + a)
             for said, offset in _offsets(told)
@@ -133,16 +135,16 @@ def _claims(s: State, rng: random.Random) -> dict[str, list[tuple[str, str]]]:
     named = list(dict.fromkeys([*s.place.values(), *sorted(place for _, place in s.seen)]))
     stranger = rng.choice([name for name in PERSON if name not in s.place and name not in named])
     claims["neutral"].append(("place", f"{stranger} is {PLACE[rng.choice(named)].at}."))
-    for who in s.people:
-        here, held, wish = s.place[who], s.holds.get(who), s.wants.get(who)
+    for who in s.place:
+        here, held, wish = s.place[who], s.held(who), s.wants.get(who)
         elsewhere = [place for place in named if place != here]
         elsewhere = elsewhere or [p for p in PLACE if p != here and p not in s.place]
         claims["entailment"].append(("place", f"{who} is {PLACE[here].at}."))
         claims["contradiction"].append(("place", f"{who} is {PLACE[rng.choice(elsewhere)].at}."))
         for thing in s.things():
-            label = "entailment" if thing == held else "contradiction"
+            label = "entailment" if thing in held else "contradiction"
             claims[label].append(("thing", f"{who} has the {thing}."))
-            if thing != held:
+            if thing not in held:
                 label = "entailment" if thing == wish else "neutral"
                 claims[label].append(("wish", f"{who} wants the {thing}."))
         if not held:
@@ -165,7 +167,7 @@ def translations(n: int, seed: int = 0) -> list[dict]:
         `n` records {"en", "zh"}: two lists of sentences of the same length; " ".join(en) is the
         story's text, and "".join(zh) the same story in Chinese.
 
-    Built in chapter 6.
+    Built in chapter 2.
     """
     return [
         {
