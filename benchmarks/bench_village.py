@@ -6,6 +6,7 @@ Trains `minillm.train.recipes.VILLAGE` once (its weights are thrown away), on th
 """
 
 import time
+from typing import NamedTuple
 
 import torch
 
@@ -14,7 +15,7 @@ from minillm.text import village
 from minillm.train import recipes
 from minillm.train.texts import END
 
-STORIES = 400  # generated and judged: about 3,700 sentences, so the share is good to half a point
+STORIES = 400  # generated and judged: about 3,200 sentences, so a share is good to a point
 
 
 def sentences_per_second(n: int = 4000) -> float:
@@ -28,20 +29,30 @@ def sentences_per_second(n: int = 4000) -> float:
     return best
 
 
-def possible_share(model, tokenizer, n: int = STORIES) -> tuple[float, float]:
-    """Of stories written by a model: the shares of sentences, and of stories, that could happen."""
+class Possible(NamedTuple):
+    """Shares of what a model wrote that could have happened."""
+
+    sentences: float  # of all sentences; what was told wrongly counts as told for the later ones
+    until_slip: float  # of those up to each story's first wrong one
+    stories: float  # of stories, all their sentences right
+
+
+def possible(model, tokenizer, temperature: float, n: int = STORIES) -> Possible:
+    """Judge `n` stories written by a model at a temperature."""
     end = tokenizer.special_tokens[END]
     room = model.config.context_length - 1
-    ids = generate(model, [[end]] * n, room, stop_ids=(end,), seed=0)
-    judged = [village.score(tokenizer.decode(row, skip_special_tokens=True)) for row in ids]
-    # A story that ran out of room ends in a cut sentence; that is no mistake of the model's.
-    whole = [
-        score.sentences[: None if row[-1] == end else -1]
-        for score, row in zip(judged, ids, strict=True)
-    ]
-    sentences = [sentence.reason is None for story in whole for sentence in story]
-    stories = [all(sentence.reason is None for sentence in story) for story in whole]
-    return sum(sentences) / len(sentences), sum(stories) / len(stories)
+    ids = generate(model, [[end]] * n, room, temperature=temperature, stop_ids=(end,), seed=0)
+    stories = []
+    for row in ids:
+        judged = village.score(tokenizer.decode(row, skip_special_tokens=True)).sentences
+        # A story that ran out of room ends in a cut sentence; that is no mistake of the model's.
+        whole = judged[: None if row[-1] == end else -1]
+        stories.append([sentence.reason is None for sentence in whole])
+    slips = sum(not all(story) for story in stories)
+    before = sum([*story, False].index(False) for story in stories)
+    return Possible(
+        sum(map(sum, stories)) / sum(map(len, stories)), before / (before + slips), 1 - slips / n
+    )
 
 
 def main() -> None:
@@ -56,8 +67,12 @@ def main() -> None:
         f"loss {found['val_loss']:.4f}, floor {found['floor']:.4f} nats per token, "
         f"ratio {found['ratio']:.3f}"
     )
-    sentences, stories = possible_share(result.model, result.tokenizer)
-    print(f"generated: {sentences:.1%} of sentences possible, {stories:.1%} of stories wholly so")
+    for temperature in (1.0, 0.6):
+        shares = possible(result.model, result.tokenizer, temperature)
+        print(
+            f"temperature {temperature}: {shares.sentences:.1%} of sentences possible, "
+            f"{shares.until_slip:.1%} up to a story's first slip, {shares.stories:.1%} of stories"
+        )
 
 
 if __name__ == "__main__":
