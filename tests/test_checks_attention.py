@@ -190,6 +190,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:The use of `x.T`")
 @pytest.mark.parametrize(("name", "wrong", "diagnosis"), MISTAKES)
 def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):
     assert not getattr(check, name)(wrong)
