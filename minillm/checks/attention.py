@@ -49,7 +49,8 @@ def scores(attempt):
         except RuntimeError as error:
             require(q.ndim == 2, batches.format(type(error).__name__))
             raise
-        expect(got, right, known=known)
+        what = f"scores(q, k), shapes {tuple(q.shape)} and {tuple(k.shape)},"
+        expect(got, right, what=what, known=known)
 
 
 def _causal(q, k, may_read=None, masked=-math.inf, scale=None, axis=-1):
@@ -109,7 +110,7 @@ def causal_weights(attempt):
             if bool((columns - 1).abs().max() < 1e-3):
                 known.insert(0, (lambda _: True, f"columns sum to 1, {totals}: the wrong axis?"))
         known.sort(key=lambda pair: callable(pair[0]))  # mistakes with a name come first
-        expect(got, right, known=known)
+        expect(got, right, what=f"causal_weights(q, k) of {len(q)} words", known=known)
     q, k = torch.ones(3, 4), torch.ones(3, 4)
     k[2] = 400.0  # a later word with a large score
     late = "a large score in the future reaches the past: mask before the softmax, and don't divide"
@@ -170,8 +171,8 @@ def tempered_weights(attempt):
             ((s / temperature).softmax(dim=0), "softmax over the wrong axis?"),
             (s / temperature, "these are scores: is the softmax missing?"),
         ]
-        got = attempt(q, k, temperature)
-        expect(got, (s / temperature).softmax(dim=-1), known=known)
+        got, what = attempt(q, k, temperature), f"tempered_weights(q, k, {temperature})"
+        expect(got, (s / temperature).softmax(dim=-1), what=what, known=known)
     q, k = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 1.0], [3.0, 2.0]])
     branch = "zero needs a branch of its own: all weight on the highest score"
     known = [
@@ -247,7 +248,8 @@ def attention_in_blocks(attempt):
         ]
         with _Watch(7, 12) as watch:
             got = attempt(q, k, v, size)
-        expect(got, attention(q, k, v), known=known)
+        what = f"attention_in_blocks(q, k, v, {size}) of 7 queries and 12 keys"
+        expect(got, attention(q, k, v), what=what, known=known)
         whole = "is right, but held a tensor with an axis of all 7 queries and one of all 12 keys"
         require(size >= 12 or not watch.seen, f"{whole}: that is what blocks avoid")
     q, k, v = torch.ones(2, 4), torch.arange(24.0).reshape(6, 4) * 20, _draw(9, (6, 2))[0]
