@@ -19,6 +19,15 @@ from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPosition
 from minillm.model.transformer import Block, check_block, check_sizes
 
 POSITIONS = ("learned", "sinusoidal", "rotary", "alibi")
+MODERN = {
+    "positions": "rotary",
+    "norm": "rmsnorm",
+    "norm_gain": False,
+    "activation": "relu2",
+    "bias": False,
+    "qk_norm": True,
+    "zero_init": True,
+}
 
 
 def check_config(config):
@@ -77,16 +86,7 @@ class GPTConfig:
     @classmethod
     def modern(cls, vocab_size, **changes):
         """Today's small GPT: rotary, RMSNorm without gain, QK norm, squared ReLU, no biases."""
-        recipe = {
-            "positions": "rotary",
-            "norm": "rmsnorm",
-            "norm_gain": False,
-            "activation": "relu2",
-            "bias": False,
-            "qk_norm": True,
-            "zero_init": True,
-        }
-        return cls(vocab_size, **(recipe | changes))
+        return cls(vocab_size, **(MODERN | changes))
 
 
 @torch.no_grad()
@@ -168,14 +168,11 @@ class GPT(Embedded):
 
     def __init__(self, config):
         super().__init__(config)
-        rotary, alibi = None, config.positions == "alibi"
+        options = {"n_kv_heads": config.n_kv_heads, "qk_norm": config.qk_norm, "causal": True}
         if config.positions == "rotary":
-            rotary = Rotary(config.context_length, config.d_head)  # one table for all blocks
-        shared = {"n_kv_heads": config.n_kv_heads, "qk_norm": config.qk_norm}
-        self.blocks = nn.ModuleList(
-            Block(config, causal=True, rotary=rotary, alibi=alibi, **shared)
-            for _ in range(config.n_layers)
-        )
+            options["rotary"] = Rotary(config.context_length, config.d_head)  # shared by all
+        options["alibi"] = config.positions == "alibi"
+        self.blocks = nn.ModuleList(Block(config, **options) for _ in range(config.n_layers))
         self.norm = make_last_norm(config)
         self.head = None
         if not config.tie_embeddings:
