@@ -99,6 +99,7 @@ def lines(
 def _name_ends(axes: Any, series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
     """Write each curve's name at its end, upper ones first, no two on one line."""
     ends = [(x[-1], y[-1], name, COLOURS[i]) for i, (name, (x, y)) in enumerate(series.items())]
+    axes.autoscale_view()  # so that heights are those of the finished picture
     line, above = 13 * axes.figure.dpi / 72, math.inf  # a line of text, in pixels
     for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):
         height = axes.transData.transform((x, y))[1]
