@@ -61,6 +61,22 @@ def added(y):
     return y.sum(1)
 
 
+def tokens_and_heads(y):
+    return y.transpose(1, 2).flatten(1, 2)
+
+
+def wrong_places(y):
+    return y.transpose(1, 3).flatten(2)
+
+
+def no_parentheses(n_bytes, n_layers, n_kv_heads, d_head):
+    return n_bytes // 2 * n_layers * n_kv_heads * d_head * 2
+
+
+def four_bytes(n_bytes, n_layers, n_kv_heads, d_head):
+    return n_bytes // (2 * n_layers * n_kv_heads * d_head * 4)
+
+
 def keys_alone(n_bytes, n_layers, n_kv_heads, d_head):
     return n_bytes // (2 * n_layers * n_kv_heads * d_head)
 
@@ -123,6 +139,22 @@ def sum_over_positions(weights):
     return (weights * distances(weights)).sum((0, 2, 3))
 
 
+def for_each_text(weights):
+    return (weights * distances(weights)).sum(-1).mean((1, 2))
+
+
+def without_the_first(weights):
+    return (weights * distances(weights)).sum(-1)[..., 1:].mean((0, 2))
+
+
+def one_too_far(weights):
+    return (weights * (distances(weights) + 1)).sum(-1).mean((0, 2))
+
+
+def sum_over_texts(weights):
+    return (weights * distances(weights)).sum((0, 2, 3)) / weights.shape[-1]
+
+
 def tiled(q, k, v):
     n = q.shape[1] // k.shape[1]
     return attention(q, k.repeat(1, n, 1, 1), v.repeat(1, n, 1, 1))
@@ -140,6 +172,19 @@ def strided_groups(q, k, v):
 def reordered(q, k, v):
     q = q.unflatten(1, (-1, k.shape[1])).transpose(1, 2)
     return attention(q, k.unsqueeze(2), v.unsqueeze(2)).flatten(1, 2)
+
+
+def turned(q, k, v):
+    return groups_apart(q, k, v).transpose(1, 2).flatten(1, 2)
+
+
+def swapped(q, k, v):
+    return groups_apart(q, v, k).flatten(1, 2)
+
+
+def unscaled(q, k, v):
+    q, k, v = q.unflatten(1, (k.shape[1], -1)), k.unsqueeze(2), v.unsqueeze(2)
+    return ((q @ k.transpose(-2, -1)).softmax(-1) @ v).flatten(1, 2)
 
 
 def first_key_head(q, k, v):
@@ -186,6 +231,22 @@ def values_left(weight, n_heads, n_kv_heads):
     return torch.cat((q, k.unflatten(0, shape).mean(1).flatten(0, 1), v))
 
 
+def keys_without_values(weight, n_heads, n_kv_heads):
+    return values_left(weight, n_heads, n_kv_heads)[: -len(weight) // 3]
+
+
+def first_heads(weight, n_heads, n_kv_heads):
+    q, k, v = weight.chunk(3)
+    n_rows = n_kv_heads * weight.shape[1] // n_heads
+    return torch.cat((q, k[:n_rows], v[:n_rows]))
+
+
+def rows_apart(weight, n_heads, n_kv_heads):
+    d_head = weight.shape[1] // n_heads
+    q, k, v = (y.unflatten(0, (-1, d_head)) for y in weight.chunk(3))
+    return torch.cat((q, *(y.unflatten(0, (n_kv_heads, -1)).mean(1) for y in (k, v))))
+
+
 @pytest.mark.parametrize(
     ("name", "wrong", "diagnosis"),
     [
@@ -194,12 +255,16 @@ def values_left(weight, n_heads, n_kv_heads):
         ("merge_heads", interleaved, "interleaved"),
         ("merge_heads", viewed, "RuntimeError"),
         ("merge_heads", added, "lay them side by side"),
+        ("merge_heads", tokens_and_heads, "tokens and heads were joined"),
+        ("merge_heads", wrong_places, "heads and width changed places"),
         ("tokens_that_fit", keys_alone, "keys and values, and two bytes"),
         ("tokens_that_fit", numbers_not_bytes, "a number takes two bytes"),
         ("tokens_that_fit", one_layer, "each layer keeps"),
         ("tokens_that_fit", with_a_fraction, "// drops the rest"),
         ("tokens_that_fit", rounded_up, "rounded up"),
         ("tokens_that_fit", cost_of_one, "what one token costs"),
+        ("tokens_that_fit", no_parentheses, "parentheses"),
+        ("tokens_that_fit", four_bytes, "twice a token"),
         ("look_back", forward_distance, "the sign"),
         ("look_back", mean_over_keys, "so sum over the keys"),
         ("look_back", position_read, "the position that is read"),
@@ -208,18 +273,28 @@ def values_left(weight, n_heads, n_kv_heads):
         ("look_back", by_position, "one number for each position"),
         ("look_back", by_text, "one row for each text"),
         ("look_back", sum_over_positions, "take the mean"),
+        ("look_back", for_each_text, "one number for each text"),
+        ("look_back", without_the_first, "position 0 was left out"),
+        ("look_back", one_too_far, "one too far"),
+        ("look_back", sum_over_texts, "summed over texts"),
         ("grouped_attention", tiled, "h // (H / G)"),
         ("grouped_attention", groups_apart, "join the groups"),
         ("grouped_attention", strided_groups, "h // (H / G)"),
         ("grouped_attention", reordered, "another order"),
         ("grouped_attention", first_key_head, "all heads read key head 0"),
         ("grouped_attention", plain, "RuntimeError"),
+        ("grouped_attention", turned, "no transpose"),
+        ("grouped_attention", swapped, "changed places"),
+        ("grouped_attention", unscaled, "root of D"),
         ("pool_heads", strided_pool, "neighbouring heads are a group"),
         ("pool_heads", pooled_inside, "rows of one head"),
         ("pool_heads", summed, "take their mean"),
         ("pool_heads", first_of_each, "take the mean of all"),
         ("pool_heads", queries_too, "the queries were pooled too"),
         ("pool_heads", values_left, "pool them too"),
+        ("pool_heads", keys_without_values, "the values are missing"),
+        ("pool_heads", first_heads, "heads were kept"),
+        ("pool_heads", rows_apart, "join them again"),
     ],
 )
 def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, capsys):

@@ -29,6 +29,11 @@ def merge_heads(attempt):
             (tokens_first.flip(2).flatten(2), "the heads are in reverse; head 0 comes first"),
             (y.flatten(2), "tokens and width were joined; bring the tokens before the heads first"),
             (y.flatten(1, 2), "heads and tokens were joined; heads and width are to be"),
+            (tokens_first.flatten(1, 2), "tokens and heads were joined; heads and width are to be"),
+            (
+                y.transpose(1, 3).flatten(2),
+                "heads and width changed places; tokens and heads are to, dimensions 1 and 2",
+            ),
             (y.sum(1), "the heads were added; lay them side by side"),
             (y.mean(1), "the heads were averaged; lay them side by side"),
         ]
@@ -52,6 +57,14 @@ def tokens_that_fit(attempt):
             (n_bytes // (token // n_layers), "each layer keeps keys and values of its own"),
             (n_bytes // (token // n_kv_heads), "each key head keeps keys of its own"),
             (n_bytes // (token // d_head), "a key is d_head numbers, not one"),
+            (
+                n_bytes // (token * 2),
+                "twice a token: keys, values and two bytes make a factor of 4",
+            ),
+            (
+                n_bytes // 2 * n_layers * n_kv_heads * d_head * 2,
+                "// and * go from left to right; put the cost of a token in parentheses",
+            ),
             (token, "that is what one token costs; how many of them fit into n_bytes?"),
             (-(-n_bytes // token), "rounded up; the last of these tokens doesn't fit"),
             (n_bytes / token, "part of a token doesn't fit; // drops the rest"),
@@ -81,8 +94,15 @@ def look_back(attempt):
             (each.mean(2), "one row for each text; take the mean over texts too"),
             (each.mean(0), "one number for each position; take the mean over positions too"),
             (each.mean(), "one number for all heads; each head has its own"),
+            (each.mean((1, 2)), "one number for each text; each head has its own"),
+            (
+                each[..., 1:].mean((0, 2)),
+                "position 0 was left out; it looks back 0, and counts in the mean",
+            ),
+            (each.mean((0, 2)) + 1, "one too far; a position that reads itself looks back 0"),
             (each.sum((0, 2)), "summed over positions and texts; take the mean"),
             (each.sum(2).mean(0), "summed over positions; take the mean"),
+            (each.mean(2).sum(0), "summed over texts; take the mean"),
             (
                 (weights * distance).mean((0, 2, 3)),
                 "a mean over keys as well: the weights sum to one, so sum over the keys",
@@ -121,16 +141,22 @@ def grouped_attention(attempt):
         tiled = attention(q, *(y.repeat(1, group, 1, 1) for y in (k, v)))
         first = attention(q, k[:, :1], v[:, :1])
         mean = attention(q, k.mean(1, keepdim=True), v.mean(1, keepdim=True))
+        turned = grouped.unflatten(1, (G, group)).transpose(1, 2).flatten(1, 2)
+        swapped = attention(q, *(y.repeat_interleave(group, dim=1) for y in (v, k)))
+        unscaled = attention(2 * q, *(y.repeat_interleave(group, dim=1) for y in (k, v)))  # D is 4
         order = tiled.unflatten(1, (group, G)).transpose(1, 2).flatten(1, 2)
         known = [
             (grouped.unflatten(1, (G, group)), "join the groups and the heads in them again"),
             (grouped.transpose(1, 2).flatten(2), "keep the heads apart: (B, H, T, D) is asked for"),
-            (tiled, "query head h reads key head h // (H / G), not the rest of h / G"),
+            (tiled, "query head h reads key head h // (H / G), not h % G"),
             (
                 tiled.unflatten(1, (group, G)),
                 "neighbouring heads are a group: (G, H / G), in order",
             ),
             (order, "the heads come out in another order than they went in"),
+            (turned, "the heads come out in another order; flatten needs no transpose before it"),
+            (swapped, "keys and values have changed places"),
+            (unscaled, "the scores are not divided by the root of D; let `attention` do it"),
             (first, "all heads read key head 0; each group has its own"),
             (mean, "the key heads were averaged; each group has its own"),
         ]
@@ -173,6 +199,15 @@ def pool_heads(attempt):
             ),
             (torch.cat((q, pooled[2], pooled[1])), "values before keys: keys come second"),
             (torch.cat(pooled[1:]), "the queries are missing; they stay as they are"),
+            (torch.cat((q, pooled[1])), "the values are missing; pool them too"),
+            (
+                torch.cat((q, *(y[: G * D] for y in parts[1:]))),
+                f"the first {G} heads were kept; each new head is the mean of a group",
+            ),
+            (
+                torch.cat([y.unflatten(0, (-1, D)) for y in (q, *pooled[1:])]),
+                "heads and rows are apart; join them again with flatten(0, 1)",
+            ),
             (
                 torch.cat((q, *(y.repeat_interleave(group, 0) for y in pooled[1:]))),
                 "each pooled head was kept once for each query head; once for each group is asked",
