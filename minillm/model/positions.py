@@ -11,11 +11,32 @@ import torch
 from torch import nn
 
 
+def look_up(table, positions):
+    """The rows of a table (context_length, C) at `positions`, integers (..., T) or a slice.
+
+    >>> look_up(torch.arange(8)[:, None], slice(5, 7)).tolist()
+    [[5], [6]]
+
+    Raises:
+        ValueError: for a slice that ends past the table. Cut short in silence, it would leave too
+            few rows, and a single one would be added to every token.
+
+    Built in chapter 5.
+    """
+    if isinstance(positions, slice) and (positions.stop or 0) > len(table):
+        asked = f"positions {positions.start or 0} to {positions.stop - 1}"
+        raise ValueError(f"{asked} asked for, there are {len(table)}, counted from 0")
+    return table[positions]  # (..., T, C)
+
+
 class LearnedPositions(nn.Embedding):
     """One trained vector for each position, as in GPT-2 and BERT.
 
     Called with positions below `context_length`, integers (..., T) or a slice of T of them;
     returns (..., T, d_model).
+
+    Raises:
+        ValueError: for a slice that ends past `context_length`.
 
     Source: Gehring et al. 2017, arXiv:1705.03122, section 3.1; GPT-2 uses them unchanged.
     Built in chapter 5.
@@ -25,7 +46,7 @@ class LearnedPositions(nn.Embedding):
         super().__init__(context_length, d_model)
 
     def forward(self, positions):
-        return self.weight[positions]  # (..., T, C)
+        return look_up(self.weight, positions)  # (..., T, C)
 
 
 def sinusoidal_table(context_length, d_model):
@@ -47,7 +68,7 @@ def sinusoidal_table(context_length, d_model):
 
 
 class SinusoidalPositions(nn.Module):
-    """`sinusoidal_table` as a layer: takes and returns what `LearnedPositions` does.
+    """`sinusoidal_table` as a layer: takes, returns and raises what `LearnedPositions` does.
 
     Nothing in it is trained and nothing is saved with the model.
 
@@ -60,7 +81,7 @@ class SinusoidalPositions(nn.Module):
         self.register_buffer("table", sinusoidal_table(context_length, d_model), persistent=False)
 
     def forward(self, positions):
-        return self.table[positions]  # (..., T, C)
+        return look_up(self.table, positions)  # (..., T, C)
 
 
 class Rotary(nn.Module):
@@ -71,6 +92,9 @@ class Rotary(nn.Module):
 
     Called with x (B, H, T, D), D even, and `start`, the position of its first token; returns the
     same shape.
+
+    Raises:
+        ValueError: for an odd width, or tokens past `context_length`.
 
     Source: Su et al. 2021, arXiv:2104.09864, section 3.4; pairs as in Llama.
     Built in chapter 5.
@@ -90,7 +114,8 @@ class Rotary(nn.Module):
 
     def forward(self, x, start=0):
         T, D = x.shape[-2:]
-        cos, sin = self.cos[start : start + T], self.sin[start : start + T]
+        places = slice(start, start + T)
+        cos, sin = look_up(self.cos, places), look_up(self.sin, places)  # (T, D) each
         swapped = x.roll(D // 2, dims=-1)  # (a, b) becomes (b, a)
         return x * cos + swapped * sin
 

@@ -14,6 +14,7 @@ from minillm.model.positions import (
     SinusoidalPositions,
     alibi_bias,
     alibi_slopes,
+    look_up,
     sinusoidal_table,
 )
 
@@ -43,6 +44,27 @@ def test_looked_up_positions_have_one_vector_each():
         assert torch.equal(x[0, 2], x[1, 1]) and not torch.equal(x[0, 2], x[1, 2])
         assert torch.equal(layer(slice(1, 4)), layer(torch.tensor([1, 2, 3])))
     assert not SinusoidalPositions(4, 6).state_dict()
+
+
+@pytest.mark.parametrize("layer", [LearnedPositions(8, 6), SinusoidalPositions(8, 6), Rotary(8, 6)])
+@pytest.mark.parametrize("start", [1, 7, 8, 20])  # at 7 one row is left, and it would broadcast
+def test_no_layer_goes_past_its_last_position(layer, start):
+    def positions(T):
+        if isinstance(layer, Rotary):
+            return layer(torch.ones(1, 2, T, 6), start)
+        return layer(slice(start, start + T))
+
+    with pytest.raises(ValueError, match=rf"^positions {start} to {start + 7} asked .* are 8, "):
+        positions(8)
+    if start < 8:
+        assert positions(8 - start).shape[-2:] == (8 - start, 6)  # as far as the table goes
+
+
+def test_a_slice_without_ends_is_looked_up_too():
+    table = torch.arange(8)[:, None]
+    assert torch.equal(look_up(table, slice(None)), table)
+    with pytest.raises(ValueError, match=r"^positions 0 to 8 asked"):
+        look_up(table, slice(9))
 
 
 @pytest.mark.parametrize("d_head", [2, 8, 32])
