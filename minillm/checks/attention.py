@@ -5,7 +5,7 @@ import math
 import torch
 from torch.overrides import TorchFunctionMode
 
-from minillm.checks import exercise, expect, require
+from minillm.checks import Fault, exercise, expect, require
 from minillm.model.attention import attention, attention_weights, causal_mask
 
 
@@ -18,8 +18,15 @@ def _scaled(q, k):
     return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
 
 
-def _is_tensor(got, right):
-    return isinstance(got, torch.Tensor) and got.shape == right.shape
+def _try(attempt, arguments, what, hints):
+    """What the attempt returns; of an error whose text holds a hint's key, the hint is told."""
+    try:
+        return attempt(*arguments)
+    except (ArithmeticError, RuntimeError, TypeError) as error:
+        for piece, why in hints.items():
+            if piece in str(error):
+                raise Fault(f"raised {type(error).__name__}: {why}", what) from None
+        raise
 
 
 @exercise("3.1")
@@ -27,30 +34,24 @@ def scores(attempt):
     """Dot products of each query with each key, divided by the square root of the width."""
     queries = torch.tensor([[2.0, 0.0, 0.0, 2.0], [0.0, 4.0, 0.0, 0.0]])
     keys = torch.tensor([[2.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]])
-    batches = "raised {}: in a batch .T turns all axes round; transpose(-2, -1) the last two"
     for q, k in [(queries, keys), _draw(0, (3, 5), (7, 5)), _draw(1, (2, 3, 5), (2, 4, 5))]:
-        right, D = _scaled(q, k), q.shape[-1]
-        known = [
-            (right * math.sqrt(D), "these are the dot products; divide by the square root of D"),
-            (right / math.sqrt(D), "divided by D; the square root of D is asked for"),
-            (right * D, "multiplied by the square root of D; divide by it"),
-            (
-                right * math.sqrt(D / k.shape[-2]),
-                "divided by the root of the number of keys; D is the length of a row",
-            ),
-            (right.softmax(dim=-1), "these are weights; scores come before the softmax"),
-            (
-                lambda got, right=right: torch.allclose(got, right.transpose(-2, -1)),
-                "rows and columns are exchanged: row i belongs to query i",
-            ),
+        right, (T_query, D), T_key = _scaled(q, k), q.shape[-2:], k.shape[-2]
+        factors = [
+            (math.sqrt(D), "these are the dot products; divide by the square root of D"),
+            (1 / math.sqrt(D), "divided by D; the square root of D is asked for"),
+            (D, "multiplied by the square root of D; divide by it"),
+            (math.sqrt(D / T_key), f"divided by the root of {T_key}, the number of keys; D is {D}"),
+            (math.sqrt(D / T_query), f"divided by the root of {T_query}, of the queries; D is {D}"),
         ]
-        try:
-            got = attempt(q, k)
-        except RuntimeError as error:
-            require(q.ndim == 2, batches.format(type(error).__name__))
-            raise
+        factors += [(x / math.sqrt(D), "D ** 1 / 2 is half of D; write D ** 0.5") for x in (2, 0.5)]
+        known = [(right * factor, why) for factor, why in factors]
+        known.append((right.softmax(dim=-1), "these are weights; scores come before the softmax"))
+        known.append((right.mT, "rows and columns are exchanged: row i belongs to query i"))
         what = f"scores(q, k), shapes {tuple(q.shape)} and {tuple(k.shape)},"
-        expect(got, right, what=what, known=known)
+        hints = {"multiplied": "the keys stand in rows; transpose k to multiply row by row"}
+        if q.ndim > 2:
+            hints = {"size": "in a batch .T turns all axes round; transpose(-2, -1) the last two"}
+        expect(_try(attempt, (q, k), what, hints), right, what=what, known=known)
 
 
 def _causal(q, k, may_read=None, masked=-math.inf, scale=None, axis=-1):
@@ -64,87 +65,94 @@ def _causal_mistakes(q, k):
     """(wrong weights, likely cause): the slips that have a name."""
     T, D = q.shape
     past, scores = causal_mask(T, T), _scaled(q, k)
+    even, grown = scores.softmax(dim=-1), scores.exp() * past
     later = "the mask is transposed: it lets each word read itself and what comes after"
-    strict = "a strict triangle: each word may read itself too, so the diagonal stays"
-    strict += " (the first word has nothing else)"
-    after = "masked after the softmax: hidden words have taken their share. Mask the scores before"
+    strict = "a strict triangle: keep the diagonal, each word reads itself (the first, only itself)"
+    strictly = [_causal(q, k, past.tril(-1), masked) for masked in (-math.inf, -1e9)]
+    after = "masked after the softmax, so rows don't sum to 1: mask the scores before it"
     zero = "a score of 0 still gets e^0 = 1; minus infinity gets nothing"
-    known = [
+    unscaled = "the scale is missing: divide the scores by the root of D"
+    return [
         (_causal(q, k, past.T), later),
         (_causal(q, k, ~past), "the mask is inverted: it hides the past and shows the future"),
-        (scores.softmax(dim=-1), "nothing is masked: words read the future"),
-        (scores.softmax(dim=-1) * past, f"rows don't sum to 1: {after}"),
-        (scores.softmax(dim=-1) * past.T, f"rows don't sum to 1: {after}; and {later}"),
-        (scores.softmax(dim=-1) * past.tril(-1), f"rows don't sum to 1: {after}; and {strict}"),
+        (even, "nothing is masked: words read the future"),
+        (even * past, after),
+        (even * past.T, f"{after}; and {later}"),
+        (even * past.tril(-1), f"{after}; and {strict}"),
+        ((q @ k.T).softmax(dim=-1) * past, f"{after}; and {unscaled}"),
+        (even.masked_fill(~past, -math.inf), "minus infinity belongs before the softmax"),
         (_causal(q, k, masked=0.0), zero),
-        (_causal(q, k, axis=0), "rows sum to {rows}, columns to 1: softmax over the wrong axis?"),
-        (_causal(q, k, axis=0, may_read=past.T), f"softmax over the wrong axis, and {later}"),
-        (_causal(q, k, scale=1.0), "the scale is missing: divide the scores by the root of D"),
+        (_causal(q, k, masked=0.0, scale=1.0), f"{zero}; and {unscaled}"),
+        (_causal(q, k, may_read=past.T, axis=0), f"softmax over the wrong axis, and {later}"),
+        (_causal(q, k, scale=1.0), unscaled),
         (_causal(q, k, scale=D), "divided by D; the square root of D is asked for"),
-        (_causal(q, k, scale=math.sqrt(T)), "divided by the root of T; D is the length of a row"),
+        (_causal(q, k, scale=math.sqrt(T)), f"divided by the root of {T}; D is {D}"),
+        (
+            _causal(q, k, scale=1.0) / math.sqrt(D),
+            "divide the scores by the root of D, not the weights",
+        ),
         (_causal(k, q), "queries and keys are exchanged: row i belongs to query i"),
         (scores.masked_fill(~past, -math.inf), "these are scores: is the softmax missing?"),
+        (grown, "these are exponentials: divide each row by its sum"),
+        (grown / grown.sum(dim=-1), "each row by its own sum: keepdim=True is missing"),
+        (past, "this is the mask alone: who may be read, not how much"),
+        *((wrong, strict) for wrong in (*strictly, strictly[0].nan_to_num(0.0))),
     ]
-    for masked in (-math.inf, -1e9):  # the first row is NaN, or even
-        wrong = _causal(q, k, past.tril(-1), masked)
-        known.append((wrong, strict))
-        known.append((wrong.nan_to_num(0.0), strict))
-    rows = [known[7][0].sum(dim=-1)[i].item() for i in range(T)]
-    shown = ", ".join(f"{total:.2f}" for total in rows)
-    return [(wrong, why.replace("{rows}", shown)) for wrong, why in known]
 
 
 @exercise("3.2")
 def causal_weights(attempt):
     """Products, scale, minus infinity for later keys, softmax along the keys."""
     for q, k in [_draw(2, (3, 4), (3, 4)), _draw(3, (5, 16), (5, 16))]:
-        got, right = attempt(q, k), _causal(q, k)
+        T, what = len(q), f"causal_weights(q, k) of {len(q)} words"
+        size = f"scores and mask must both be ({T}, {T}): is one made for another text?"
+        hints = {"oolean": "the mask has to be boolean: .bool() makes it so", "must match": size}
+        got = _try(attempt, (q, k), what, hints)
         known = _causal_mistakes(q, k)
-        if _is_tensor(got, right):
-            rows, columns = got.sum(dim=-1), got.sum(dim=0)
+        if isinstance(got, torch.Tensor) and got.shape == (T, T) and got.is_floating_point():
+            rows, future = got.sum(dim=-1), got.triu(1).abs().max().item()
             totals = f"rows sum to {rows[0]:.2f} ... {rows[-1]:.2f}, and each should sum to 1"
-            known.append((lambda _, rows=rows: (rows - 1).abs().max() > 1e-3, totals))
-            future = got.triu(1).abs().max().item()
+            wrong_axis = f"columns sum to 1, {totals}: softmax over the wrong axis?"
             seen = f"the future has a weight of up to {future:.2f}; it should have none"
-            known.append((lambda _, future=future: future > 1e-6, seen))
-            if bool((columns - 1).abs().max() < 1e-3):
-                known.insert(0, (lambda _: True, f"columns sum to 1, {totals}: the wrong axis?"))
-        known.sort(key=lambda pair: callable(pair[0]))  # mistakes with a name come first
-        expect(got, right, what=f"causal_weights(q, k) of {len(q)} words", known=known)
-    q, k = torch.ones(3, 4), torch.ones(3, 4)
-    k[2] = 400.0  # a later word with a large score
+            nans = "infinity times 0 is NaN, and so is e^∞ / e^∞: masked_fill with minus infinity"
+            known += [
+                (lambda got: got.isnan().any(), nans),
+                (lambda got: (got.sum(dim=0) - 1).abs().max() < 1e-3, wrong_axis),
+                (lambda _, rows=rows: (rows - 1).abs().max() > 1e-3, totals),
+                (lambda _, future=future: future > 1e-6, seen),
+            ]
+        expect(got, _causal(q, k), what, known)
     late = "a large score in the future reaches the past: mask before the softmax, and don't divide"
+    low = "hidden words are read when all scores are low: only minus infinity is below every score"
+    q, k = torch.ones(3, 4), torch.tensor([[1.0], [1.0], [400.0]]).expand(3, 4)
     what = "causal_weights, the last key 400 times as large,"
-    expect(attempt(q, k), _causal(q, k), what=what, known=[(lambda got: got.isnan().any(), late)])
+    over = "e to a large score is infinite: softmax subtracts the highest score of a row first"
+    known = [(lambda got: got[:2].isnan().any(), late), (lambda got: got.isnan().any(), over)]
+    expect(attempt(q, k), _causal(q, k), what, known)
+    what, known = "causal_weights, with scores of -800,", [(lambda got: got[0, 1] > 0, low)]
+    expect(attempt(q, torch.full((3, 4), -400.0)), _causal(q, 0 * k), what, known)
 
 
 @exercise("3.3")
 def padding_mask(attempt):
     """True at the real words of each story, the same for all queries."""
-    for lengths, T in [([3, 1], 4), ([5, 2, 4], 5), ([2], 6)]:
-        lengths = torch.tensor(lengths)
-        places = torch.arange(T)
-        real = (places < lengths[:, None])[:, None]
-        front = (places >= T - lengths[:, None])[:, None]
-        one_more = (places <= lengths[:, None])[:, None]
-        one_less = (places < lengths[:, None] - 1)[:, None]
-        B = len(lengths)
-        known = [
-            (lambda got, B=B, T=T: got.shape == (B, T), "the axis of the queries is missing"),
-            (
-                lambda got, B=B, T=T: got.shape == (B, T, 1),
-                "this masks queries; the last axis is that of the keys: (B, 1, T)",
-            ),
-            (
-                lambda got, T=T: got.shape[-2:] == (T, T),
-                "one row is enough, the same for all",
-            ),
-            (~real, "True should stand at the real words, not at the padding"),
-            (one_more, "one word too many: the last one has place length - 1"),
-            (one_less, "one word too few: the last one has place length - 1"),
-            (front, "the padding stands behind the words, not before them"),
-        ]
-        got = attempt(lengths, T)
+    hints = {"must match": "the lengths need an axis of their own to broadcast: lengths[:, None]"}
+    queries = "this masks queries; the last axis is that of the keys: (B, 1, T)"
+    for lengths, B, T in [([3, 1], 2, 4), ([5, 2, 4], 3, 5), ([2], 1, 6)]:
+        shapes = {(B, T): "the axis of the queries is missing", (B, T, 1): queries}
+        shapes |= dict.fromkeys([(B, T, T), (T, T)], "one row is enough, the same for all")
+        lengths, places = torch.tensor(lengths)[:, None], torch.arange(T)
+        known = [(lambda got, s=shape: got.shape == s, why) for shape, why in shapes.items()]
+        masks = {
+            "True should stand at the real words, not at the padding": places >= lengths,
+            "one word too many: the last one has place length - 1": places <= lengths,
+            "one word too few: the last one has place length - 1": places < lengths - 1,
+            "the padding stands behind the words, not before them": places >= T - lengths,
+            "padding is read too: the lengths make no difference": places >= 0 * lengths,
+        }
+        known += [(wrong[:, None], why) for why, wrong in masks.items()]
+        real, lengths = (places < lengths)[:, None], lengths[:, 0]
+        got = _try(attempt, (lengths, T), "", hints)
         if isinstance(got, torch.Tensor) and got.dtype != torch.bool and got.shape == real.shape:
             require(False, f"gave {got.dtype}, expected booleans: `~mask` needs them")
         expect(got, real, known=known)
@@ -153,39 +161,29 @@ def padding_mask(attempt):
 @exercise("3.4")
 def tempered_weights(attempt):
     """The softmax of the scaled scores divided by the temperature."""
-    for seed, temperature in enumerate((0.5, 1.0, 4.0)):
-        q, k = _draw(seed + 4, (2, 9), (3, 9))
+    after = "divided after the softmax, so rows don't sum to 1; divide the scores"
+    for seed, t in [(4, 0.5), (5, 1.0), (6, 4.0)]:
+        q, k = _draw(seed, (2, 9), (3, 9))
         s = _scaled(q, k)
         known = [
             (s.softmax(dim=-1), "the temperature does nothing"),
-            ((s * temperature).softmax(dim=-1), "multiplied by the temperature; divide by it"),
-            (
-                s.softmax(dim=-1) / temperature,
-                "divided after the softmax, so rows don't sum to 1; divide the scores",
-            ),
-            ((s * 3 / temperature).softmax(dim=-1), "the scale by the root of D is missing"),
-            (
-                (s * 3 / math.sqrt(9 * temperature)).softmax(dim=-1),
-                "the temperature stands beside the root, not under it",
-            ),
-            ((s / temperature).softmax(dim=0), "softmax over the wrong axis?"),
-            (s / temperature, "these are scores: is the softmax missing?"),
+            ((s * t).softmax(dim=-1), "multiplied by the temperature; divide by it"),
+            (s.softmax(dim=-1) / t, after),
+            ((s * 3 / t).softmax(dim=-1), "the scale by the root of D is missing"),
+            ((s / t**0.5).softmax(dim=-1), "the temperature stands beside the root, not under it"),
+            ((s / t).softmax(dim=0), "softmax over the wrong axis?"),
+            (s / t, "these are scores: is the softmax missing?"),
         ]
-        got, what = attempt(q, k, temperature), f"tempered_weights(q, k, {temperature})"
-        expect(got, (s / temperature).softmax(dim=-1), what=what, known=known)
+        expect(attempt(q, k, t), (s / t).softmax(dim=-1), f"tempered_weights(q, k, {t})", known)
     q, k = torch.tensor([[1.0, 0.0]]), torch.tensor([[1.0, 0.0], [3.0, 1.0], [3.0, 2.0]])
     branch = "zero needs a branch of its own: all weight on the highest score"
     known = [
-        (torch.tensor([[0.0, 0.5, 0.5]]), "of several highest scores the first gets all"),
+        (lambda got: got[0, 1] == got[0, 2] > 0, "of several highest scores the first gets all"),
         (lambda got: got.isnan().any(), f"at 0 the division gives NaN; {branch}"),
         (attention_weights(q, k), f"at 0 the temperature does nothing; {branch}"),
-        (torch.tensor([[0, 1, 0]]), "whole numbers; weights are floats"),
     ]
-    try:
-        got = attempt(q, k, 0)
-    except ZeroDivisionError:
-        require(False, f"divided by zero: {branch}")
-    whole = isinstance(got, torch.Tensor) and not got.is_floating_point()
+    got = _try(attempt, (q, k, 0), "", {"zero": branch})
+    whole = isinstance(got, torch.Tensor) and got.shape == (1, 3) and not got.is_floating_point()
     require(not whole, "gave whole numbers, expected floats: turn the one-hot row into floats")
     expect(got, torch.tensor([[0.0, 1.0, 0.0]]), known=known)
 
@@ -199,59 +197,52 @@ class _Watch(TorchFunctionMode):
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor) and self.sizes <= set(result.shape):
-            self.seen = True
+        self.seen |= isinstance(result, torch.Tensor) and self.sizes <= set(result.shape)
         return result
 
 
-def _blocks(q, k, v, size, rescale=True, only_whole=False, divide=True, scale=True):
+def _blocks(q, k, v, size, sums=1, reads=1, divide=True):
     """Attention block by block, or what comes out when a step is left out."""
     high = torch.full((len(q), 1), -math.inf)
     total, read = torch.zeros(len(q), 1), torch.zeros(len(q), v.shape[1])
     for keys, values in zip(k.split(size), v.split(size), strict=True):
-        if only_whole and len(keys) < size:
-            break
-        s = q @ keys.T / (math.sqrt(q.shape[-1]) if scale else 1)
+        s = _scaled(q, keys)
         new = torch.maximum(high, s.amax(dim=-1, keepdim=True))
-        shrink = (high - new).exp() if rescale else torch.ones_like(new)
-        total = total * shrink + (s - new).exp().sum(dim=-1, keepdim=True)
-        read = read * shrink + (s - new).exp() @ values
-        high = new
+        shrink, parts, high = (high - new).exp(), (s - new).exp(), new
+        total = total * shrink**sums + parts.sum(dim=-1, keepdim=True)  # anything**0 is 1
+        read = read * shrink**reads + parts @ values
     return read / total if divide else read
 
 
 @exercise("3.5")
 def attention_in_blocks(attempt):
     """Attention whose weights are never held all at once."""
+    older = "made under an older highest score must be multiplied by exp(old - new)"
     for size in (4, 5, 12, 20):  # blocks that divide the 12 keys, that don't, all at once
         q, k, v = _draw(8, (7, 3), (12, 3), (12, 2))
         k = k * torch.linspace(0.2, 3.0, 12)[:, None]  # later scores are larger
-        parts = list(zip(k.split(size), v.split(size), strict=True))
+        blocks = list(zip(k.split(size), v.split(size), strict=True))
+        parts, ours = [attention(q, *block) for block in blocks], (q, k, v, size)
+        n = 12 // size * size
         known = [
-            (
-                sum(attention(q, *part) for part in parts) / len(parts),
-                "the mean of the blocks' own attentions; blocks with high scores count for more",
-            ),
-            (sum(attention(q, *part) for part in parts), "each block had a softmax of its own"),
-            (attention(q, *parts[-1]), "this is the last block alone: what was before is lost"),
-            (attention(q, *parts[0]), "this is the first block alone"),
-            (
-                _blocks(q, k, v, size, rescale=False),
-                "sums made under an older highest score must be multiplied by exp(old - new)",
-            ),
-            (_blocks(q, k, v, size, scale=False), "the scale by the root of D is missing"),
-            (_blocks(q, k, v, size, divide=False), "divide by the sum of the exponentials"),
-            (
-                _blocks(q, k, v, size, only_whole=True),
-                "the last block, shorter than the others, was left out",
-            ),
+            (sum(parts) / len(parts), "the mean of the blocks; higher scores must count for more"),
+            (sum(parts), "each block had a softmax of its own"),
+            (parts[-1], "this is the last block alone: what was before is lost"),
+            (parts[0], "this is the first block alone"),
+            (_blocks(*ours, sums=0, reads=0), f"sums {older}"),
+            (_blocks(*ours, reads=0), f"the sum of values too, {older}"),
+            (_blocks(*ours, sums=0), f"the sum of exponentials too, {older}"),
+            (attention(q * math.sqrt(3), k, v), "the scale by the root of D is missing"),
+            (_blocks(*ours, divide=False), "divide by the sum of the exponentials"),
+            (attention(q, k[:n], v[:n]), "the last, shorter than the others, was left out"),
         ]
         with _Watch(7, 12) as watch:
             got = attempt(q, k, v, size)
         what = f"attention_in_blocks(q, k, v, {size}) of 7 queries and 12 keys"
         expect(got, attention(q, k, v), what=what, known=known)
         whole = "is right, but held a tensor with an axis of all 7 queries and one of all 12 keys"
-        require(size >= 12 or not watch.seen, f"{whole}: that is what blocks avoid")
+        if size < 12 and watch.seen:
+            raise Fault(f"{whole}: that is what blocks avoid", what)
     q, k, v = torch.ones(2, 4), torch.arange(24.0).reshape(6, 4) * 20, _draw(9, (6, 2))[0]
     large = "subtract the highest score before exponentiating: exp(1000) is infinite"
     known = [(lambda got: not got.isfinite().all(), large)]
