@@ -93,6 +93,34 @@ def once_a_word(word_counts):
     return max(pairs, key=pairs.get)
 
 
+def replaced_counts(word_counts):
+    pairs = {pair: n for word, n in word_counts.items() for pair in pairwise(word)}
+    return max(pairs, key=pairs.get)
+
+
+def not_neighbours(word_counts):
+    pairs = Counter()
+    for word, n in word_counts.items():
+        for pair in combinations(word, 2):
+            pairs[pair] += n
+    return max(pairs, key=pairs.get)
+
+
+def of_letters(word_counts):
+    joined = Counter()
+    for word, n in word_counts.items():
+        joined["".join(word)] += n
+    return solutions()["best_pair"]({tuple(word): n for word, n in joined.items()})
+
+
+def without_order(word_counts):
+    pairs = Counter()
+    for word, n in word_counts.items():
+        for pair in pairwise(word):
+            pairs[tuple(sorted(pair))] += n
+    return max(pairs, key=pairs.get)
+
+
 def greedy(word, vocab):
     pieces = []
     while word:
@@ -109,6 +137,21 @@ def letters(word, vocab):
 
 def from_the_end(word, vocab):
     return solutions()["fewest_pieces"](word, vocab)[::-1]
+
+
+def greedy_at_the_end(word, vocab):
+    pieces = []
+    while word:
+        start = next((s for s in range(len(word)) if word[s:] in vocab), None)
+        if start is None:
+            return ["[UNK]"]
+        pieces, word = [word[start:], *pieces], word[:start]
+    return pieces
+
+
+def a_cut_where_there_is_one(word, vocab):
+    pieces = solutions()["fewest_pieces"](word, vocab)
+    return None if pieces == ["[UNK]"] else pieces
 
 
 def nothing_if_unknown(word, vocab):
@@ -159,6 +202,24 @@ def every_nth(signatures, n_bands):
     return solutions()["candidate_pairs"](signatures[:, columns], n_bands)
 
 
+def as_sets(signatures, n_bands):
+    return {frozenset(pair) for pair in solutions()["candidate_pairs"](signatures, n_bands)}
+
+
+def one_band(signatures, n_bands):
+    return solutions()["candidate_pairs"](np.split(signatures, n_bands, axis=1)[0], 1)
+
+
+def whole_groups(signatures, n_bands):
+    found = set()
+    for band in np.split(signatures, n_bands, axis=1):
+        texts = defaultdict(list)
+        for i, numbers in enumerate(band):
+            texts[tuple(numbers)].append(i)
+        found |= {tuple(same) for same in texts.values() if len(same) > 1}
+    return found
+
+
 def cosines(rows, target):
     return torch.cosine_similarity(rows, target, dim=1)
 
@@ -179,6 +240,23 @@ def wrong_sign(rows, a, b, c):
     return scores.argmax().item()
 
 
+def zero_for_the_three(rows, a, b, c):
+    scores = cosines(rows, rows[b] - rows[a] + rows[c])
+    scores[[a, b, c]] = 0
+    return scores.argmax().item()
+
+
+def of_differences(rows, a, b, c):
+    scores = cosines(rows - rows[c], rows[b] - rows[a])
+    scores[[a, b, c]] = -2
+    return scores.argmax().item()
+
+
+def without_their_rows(rows, a, b, c):
+    others = [i for i in range(len(rows)) if i not in (a, b, c)]
+    return cosines(rows[others], rows[b] - rows[a] + rows[c]).argmax().item()
+
+
 def changes_the_table(rows, a, b, c):
     target = rows[b] - rows[a] + rows[c]
     rows[[a, b, c]] = 0
@@ -197,10 +275,17 @@ def changes_the_table(rows, a, b, c):
         ("best_pair", joined_symbols, "return them as a tuple"),
         ("best_pair", over_borders, "from a word into the next"),
         ("best_pair", once_a_word, "counts twice"),
+        ("best_pair", replaced_counts, "+=, not ="),
+        ("best_pair", not_neighbours, "only neighbours"),
+        ("best_pair", of_letters, "a symbol can have several letters"),
+        ("best_pair", without_order, "keep the order"),
         ("fewest_pieces", greedy, "the longest piece first is not always best"),
         ("fewest_pieces", letters, "not in the vocabulary"),
         ("fewest_pieces", from_the_end, "from the end to the beginning"),
         ("fewest_pieces", nothing_if_unknown, "return ['[UNK]'] where there is no way"),
+        ("fewest_pieces", greedy_at_the_end, "the longest piece at the end is not always best"),
+        ("fewest_pieces", a_cut_where_there_is_one, "can't be cut, so return ['[UNK]']"),
+        ("fewest_pieces", lambda *_: None, "is a return missing?"),
         ("fewest_pieces", how_many, "the number of pieces?"),
         ("candidate_pairs", all_bands, "one band is enough"),
         ("candidate_pairs", any_number, "not one of them"),
@@ -208,10 +293,16 @@ def changes_the_table(rows, a, b, c):
         ("candidate_pairs", both_ways, "i < j"),
         ("candidate_pairs", length_of_bands, "how many bands there are"),
         ("candidate_pairs", as_a_list, "return a set of tuples"),
+        ("candidate_pairs", as_sets, "return a set of tuples"),
+        ("candidate_pairs", one_band, "the first band alone"),
+        ("candidate_pairs", whole_groups, "three texts makes three pairs"),
         ("candidate_pairs", every_nth, "neighbouring numbers"),
         ("analogy", itself, "leave these three out"),
         ("analogy", dot_product, "take the cosine"),
         ("analogy", wrong_sign, "b - a + c"),
+        ("analogy", zero_for_the_three, "leave these three out"),
+        ("analogy", of_differences, "compares d - c with b - a"),
+        ("analogy", without_their_rows, "among the other rows"),
         ("analogy", changes_the_table, "changed its argument"),
     ],
 )
@@ -219,3 +310,8 @@ def test_a_plausible_mistake_gets_its_own_diagnosis(name, wrong, diagnosis, caps
     assert not getattr(check, name)(wrong)
     line = capsys.readouterr().out
     assert line.startswith("✗") and diagnosis in line and line.count("\n") == 1, line
+
+
+def test_tuples_of_pieces_are_as_good_as_lists(capsys):
+    assert check.fewest_pieces(lambda *args: tuple(solutions()["fewest_pieces"](*args)))
+    assert check.best_pair(lambda words: list(solutions()["best_pair"](words)))
