@@ -107,8 +107,9 @@ def check_heads(d_model, n_heads, n_kv_heads):
         raise ValueError(f"n_heads ({n_heads}) must be divisible by n_kv_heads ({n_kv_heads})")
 
 
-# Of normalised queries and keys no score exceeds QK_SCALE * sqrt(D). At 1 a head of width 32 can't
-# give more than three quarters of its weight to one of a hundred tokens; at 2 it can copy a name.
+# Of normalised queries and keys no score exceeds QK_SCALE * sqrt(D). At 1 a head of width 32 gives
+# no more than three quarters of its weight to one of a hundred tokens if the others score 0; at 2
+# it can copy a name.
 QK_SCALE = 2.0
 
 
@@ -137,9 +138,9 @@ class Heads(nn.Module):
         n_kv_heads = n_kv_heads or n_heads
         check_heads(d_model, n_heads, n_kv_heads)
         self.d_head, self.group = d_model // n_heads, n_heads // n_kv_heads
-        self.shares = [heads * self.d_head for heads in (n_heads, n_kv_heads, n_kv_heads)]
+        self.shares = (n_heads, n_kv_heads, n_kv_heads)  # of the projection's heads: q, k, v
         self.qk_norm, self.rotary = qk_norm, rotary
-        self.qkv = nn.Linear(d_model, sum(self.shares), bias)  # one product for all
+        self.qkv = nn.Linear(d_model, sum(self.shares) * self.d_head, bias)  # one product for all
 
     def split(self, y):
         """(B, T, heads * D) to (B, heads, T, D)."""
@@ -151,12 +152,12 @@ class Heads(nn.Module):
         Returns queries (B, H, T_query, D), keys and values (B, H, T_key, D).
         """
         if memory is None:
-            q, k, v = self.qkv(x).split(self.shares, dim=2)  # (B, T, heads * D) each
+            q, k, v = self.split(self.qkv(x)).split(self.shares, dim=1)
         else:  # the first rows of the matrix make queries, the others keys and values
-            n, W, b = self.shares[0], self.qkv.weight, self.qkv.bias
-            q = F.linear(x, W[:n], None if b is None else b[:n])
-            k, v = F.linear(memory, W[n:], None if b is None else b[n:]).chunk(2, dim=2)
-        q, k, v = self.split(q), self.split(k), self.split(v)
+            n, W, b = self.shares[0] * self.d_head, self.qkv.weight, self.qkv.bias
+            q = self.split(F.linear(x, W[:n], None if b is None else b[:n]))
+            y = self.split(F.linear(memory, W[n:], None if b is None else b[n:]))
+            k, v = y.chunk(2, dim=1)
         if self.qk_norm:
             q, k = QK_SCALE * F.rms_norm(q, (self.d_head,)), F.rms_norm(k, (self.d_head,))
         if self.rotary is not None:
@@ -204,9 +205,9 @@ class MultiHeadAttention(Heads):
 
     def forward(self, x, memory=None, mask=None, cache=None):
         q, k, v = self.project(x, memory, cache)
-        bias, causal = None, self.causal and mask is None and not self.alibi and q.shape == k.shape
-        if not causal:
-            mask, bias = self.limits(q, k, mask)
+        bias, causal = None, self.causal and q.shape[2] > 1  # a single query sees all there is
+        if mask is not None or self.alibi or (causal and q.shape != k.shape):
+            mask, bias, causal = *self.limits(q, k, mask), False
         y = fast_attention(q, k, v, mask, bias, causal, self.dropout if self.training else 0.0)
         return self.out(y.transpose(1, 2).flatten(2))  # (B, T_query, C)
 

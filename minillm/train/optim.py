@@ -191,7 +191,7 @@ class Optimizer:
                 momentum=config.muon_momentum,
                 weight_decay=config.weight_decay,
                 parts={
-                    m.qkv.weight: m.shares
+                    m.qkv.weight: [heads * m.d_head for heads in m.shares]
                     for m in model.modules()
                     if isinstance(m, MultiHeadAttention)
                 },
