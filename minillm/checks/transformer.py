@@ -24,15 +24,20 @@ def pre_norm_stack(attempt):
         expect(attempt(x.clone(), list(layers), norm), _stack(x, layers, norm), what, known)
 
 
-def _stack(x, layers, norm, add=True, before=True, after=False, last=True, on_stream=False):
-    for layer in layers:
+def _stack(
+    x, layers, norm, add=True, before=True, answer=False, after=False, last=True, on_stream=False,
+    count=None,
+):  # fmt: skip
+    for layer in layers[:count]:
         x = norm(x) if on_stream else x
         y = layer(norm(x) if before else x)
+        y = norm(y) if answer else y
         x = x + y if add else y
         x = norm(x) if after else x
     return norm(x) if last else x
 
 
+_ON_ANSWER = "the norm stands on what each layer answers; it should stand on what the layer reads"
 _STACK_MISTAKES = [
     ({"last": False}, "the norm at the end of the stack is missing"),
     ({"add": False}, "each layer's answer is added to x; here it replaces x"),
@@ -47,6 +52,10 @@ _STACK_MISTAKES = [
         {"before": False, "after": True},
         "that is post-norm: the norm stands on the stream after each sum",
     ),
+    ({"before": False, "answer": True}, _ON_ANSWER),
+    ({"before": False, "answer": True, "last": False}, _ON_ANSWER),
+    ({"count": 1}, "only the first layer ran: return after the loop, not inside it"),
+    ({"count": 1, "last": False}, "only the first layer ran: return after the loop, not inside it"),
     (
         {"on_stream": True},
         "the stream itself was normalised: write x + layer(norm(x)), not norm(x) + ...",
@@ -61,7 +70,7 @@ _STACK_MISTAKES = [
 @exercise("6.2")
 def count_parameters(attempt):
     """Parameters of one block, by arithmetic."""
-    for C, d_ff, cross in [(64, 200, False), (64, 200, True), (10, 44, True), (512, 2048, False)]:
+    for C, d_ff, cross in [(64, 200, True), (64, 200, False), (10, 44, True), (512, 2048, False)]:
         config = TransformerConfig(1, 1, d_model=C, n_heads=2, d_ff=d_ff)
         with torch.device("meta"):
             right = sum(p.numel() for p in Block(config, cross=cross).parameters())
@@ -72,10 +81,15 @@ def count_parameters(attempt):
                 "these are the matrices alone: biases and norms are missing",
             ),
             (right - n * 4 * C - d_ff - C, "the biases of the matrices are missing"),
+            (right - n * 4 * C, "the biases of attention's matrices are missing"),
+            (right - d_ff - C, "the biases of the feed-forward layer are missing"),
             (right - d_ff, "the bias of the widening matrix is missing"),
             (right - C, "one bias of C numbers is missing"),
             (right - (n + 1) * 2 * C, "the norms are missing"),
             (right - (n + 1) * C, "a layer norm has a gain and a bias, 2C numbers"),
+            (right + 2 * C * (4 * C - d_ff), "the width inside is d_ff, not 4 * d_model"),
+            (right + (2 * C + 1) * (4 * C - d_ff), "the width inside is d_ff, not 4 * d_model"),
+            (12 * C * C, "that is the rule of thumb: count with d_ff, the biases and the norms"),
             (right + 2 * C, "a block has one norm for each of its layers, not one more"),
             (right - n * (C * C + C), "attention has four matrices: the output's is missing"),
             (right - d_ff * C - C, "the narrowing matrix of the feed-forward layer is missing"),
@@ -88,6 +102,14 @@ def count_parameters(attempt):
                 (right - attention, "with cross=True there are two attentions"),
             ]
         expect(attempt(C, d_ff, cross=cross), right, known=known)
+
+
+def _is_scores(got):
+    return any(isinstance(i, float) for i in got)
+
+
+def _is_tensors(got):
+    return any(isinstance(i, torch.Tensor) for i in got)
 
 
 @exercise("6.3")
@@ -117,23 +139,27 @@ def greedy(attempt):
         ([*right, END], "the end is no part of the sentence"),
         ([5], "after one token it stopped: go round until the end"),
         (lambda got: 6 in got, "that takes the smallest score; take the largest"),
-        ([3.0] * 3, "these are the scores; take the index of the largest"),
+        (_is_scores, "these are the scores; take the index of the largest"),
+        (_is_tensors, "an id is an integer: take .item() of a tensor before you append it"),
         (lambda got: len(got) > 4, "it does not stop at the end"),
     ]
     what = "on a model that writes 5, 3, 5, end"
     expect(
         attempt(scores_of(lambda p: table.get(p, 4)), START, END, 10),
         right,
-        what + " greedy",
+        what + ", greedy",
         known,
     )
     endless = attempt(scores_of(lambda p: 4), START, END, 6)
-    known = [([4] * 5, "one too few: the start does not count"), ([4] * 7, "one too many")]
+    known = [
+        ([4] * 5, "one too few: neither the start nor an end that never came counts"),
+        ([4] * 7, "one too many"),
+    ]
     expect(endless, [4] * 6, "on a model that never ends, max_new_tokens=6, greedy", known)
     expect(
         attempt(scores_of(lambda p: END), START, END, 6),
         [],
-        "on a model that ends at once greedy",
+        "on a model that ends at once, greedy",
         [([END], "the end is no part of the sentence")],
     )
 
@@ -158,6 +184,9 @@ def fold_norm(attempt):
         new_W, new_b = got
         n = len(W)
         square = n == W.shape[1]
+        shapes = [getattr(tensor, "shape", None) for tensor in got]
+        swapped = shapes == [b.shape, W.shape]
+        require(not swapped, "gave the bias first: return the weight, then the bias")
         known = [
             (W, "the weight did not change: scale its columns by the gain"),
             (W / gain, "multiply by the gain, don't divide"),

@@ -16,7 +16,7 @@ from minillm.model.attention import check_heads
 from minillm.model.cache import KeyValueCache
 from minillm.model.layers import check_choice, make_last_norm
 from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPositions
-from minillm.model.transformer import Block, check_block, check_sizes
+from minillm.model.transformer import Block, check_block, check_sizes, padding_mask
 
 POSITIONS = ("learned", "sinusoidal", "rotary", "alibi")
 MODERN = {
@@ -31,7 +31,7 @@ MODERN = {
 
 
 def check_config(config):
-    """Raises a ValueError that names the first field of a `GPTConfig` that cannot be.
+    """Raises a ValueError for the first field with which no `GPT` can be made.
 
     Built in chapter 7.
     """
@@ -63,7 +63,7 @@ class GPTConfig:
     n_heads: int = 4  # 32 wide each; GPT-2's are 64 wide
     n_layers: int = 4  # copying a name needs two; the rest is for grammar
     n_kv_heads: int | None = None  # None: as many as n_heads; fewer make the cache smaller
-    d_ff: int | None = None  # None: 4 * d_model, for swiglu 8/3 of it (the same parameters)
+    d_ff: int | None = None  # None: 4 * d_model, for swiglu 8/3 * d_model (as many numbers)
     dropout: float = 0.0  # small models on plenty of text do not overfit; 0.1 for small texts
     positions: str = "learned"  # learned | sinusoidal | rotary | alibi
     norm: str = "layernorm"  # layernorm | rmsnorm
@@ -85,7 +85,10 @@ class GPTConfig:
 
     @classmethod
     def modern(cls, vocab_size, **changes):
-        """Today's small GPT: rotary, RMSNorm without gain, QK norm, squared ReLU, no biases."""
+        """Today's small GPT: rotary, RMSNorm without gain, squared ReLU, QK norm, no biases, ...
+
+        All of it is in `MODERN`; `changes` are fields that differ.
+        """
         return cls(vocab_size, **(MODERN | changes))
 
 
@@ -109,7 +112,7 @@ def init_weights(model):
 
 
 class Embedded(nn.Module):
-    """What a GPT makes of its ids: a vector for each token, and for its position if it has one.
+    """What stands below a GPT's blocks: a vector for each token, and for its position if any.
 
     Args:
         config: a `GPTConfig`.
@@ -168,10 +171,10 @@ class GPT(Embedded):
 
     def __init__(self, config):
         super().__init__(config)
-        options = {"n_kv_heads": config.n_kv_heads, "qk_norm": config.qk_norm, "causal": True}
+        options = {"causal": True, "n_kv_heads": config.n_kv_heads, "qk_norm": config.qk_norm}
+        options["alibi"] = config.positions == "alibi"
         if config.positions == "rotary":
             options["rotary"] = Rotary(config.context_length, config.d_head)  # shared by all
-        options["alibi"] = config.positions == "alibi"
         self.blocks = nn.ModuleList(Block(config, **options) for _ in range(config.n_layers))
         self.norm = make_last_norm(config)
         self.head = None
@@ -183,7 +186,7 @@ class GPT(Embedded):
         """The last layer's output (B, T, C), before the head; arguments as for the model."""
         x = self.embed(ids, real, start=0 if cache is None else cache[0].length)
         if real is not None:
-            mask = real[:, None, None, :]  # (B, 1, 1, T_key)
+            mask = padding_mask(real) if mask is None else padding_mask(real) & mask
         for block, layer_cache in zip(self.blocks, cache or [None] * len(self.blocks), strict=True):
             x = block(x, mask, layer_cache)
         return self.norm(x)

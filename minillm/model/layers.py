@@ -4,6 +4,8 @@ Each norm and activation is one line of arithmetic, written in its docstring; th
 torch's own kernels for it, which read the tensor once. At the end, the choice among them by name.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -81,7 +83,7 @@ def relu2(x):
     Source: So et al. 2021, Primer, arXiv:2109.08668, section 3.
     Built in chapter 6.
     """
-    return x * F.relu(x)  # on a CPU twice as fast, backward, as a square
+    return x * F.relu(x)  # on a CPU twice as fast as F.relu(x) ** 2
 
 
 class FeedForward(nn.Module):
@@ -123,7 +125,7 @@ class SwiGLU(nn.Module):
 
     def __init__(self, d_model, d_ff=None, bias=True):
         super().__init__()
-        d_ff = d_ff or -(-8 * d_model // 3 // 8) * 8
+        d_ff = d_ff or 8 * math.ceil(d_model / 3)
         self.gate = nn.Linear(d_model, d_ff, bias)
         self.up = nn.Linear(d_model, d_ff, bias)
         self.down = nn.Linear(d_ff, d_model, bias)
@@ -133,16 +135,17 @@ class SwiGLU(nn.Module):
 
 
 NORMS = ("layernorm", "rmsnorm")
-ACTIVATIONS = ("gelu", "gelu_tanh", "relu2", "swiglu")
+BENDS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu2": relu2}
+ACTIVATIONS = (*BENDS, "swiglu")
 
 
 def check_choice(config, name, choices):
-    """Raises a ValueError if a field of a config is none of the choices.
+    """Raises a ValueError if the field `name` of a config is none of the choices.
 
     Built in chapter 6.
     """
-    if getattr(config, name) not in choices:
-        given = getattr(config, name)
+    given = getattr(config, name)
+    if given not in choices:
         raise ValueError(f"{name} ({given!r}) must be one of {', '.join(choices)}")
 
 
@@ -171,5 +174,4 @@ def make_feed_forward(config):
     """
     if config.activation == "swiglu":
         return SwiGLU(config.d_model, config.d_ff, config.bias)
-    activation = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu2": relu2}[config.activation]
-    return FeedForward(config.d_model, config.d_ff, activation, config.bias)
+    return FeedForward(config.d_model, config.d_ff, BENDS[config.activation], config.bias)

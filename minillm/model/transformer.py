@@ -10,14 +10,20 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import nn
 
-from minillm.model import layers
 from minillm.model.attention import MultiHeadAttention, check_heads
-from minillm.model.layers import make_feed_forward, make_last_norm, make_norm
+from minillm.model.layers import (
+    ACTIVATIONS,
+    NORMS,
+    check_choice,
+    make_feed_forward,
+    make_last_norm,
+    make_norm,
+)
 from minillm.model.positions import SinusoidalPositions
 
 
 def check_sizes(config, *names):
-    """Raises a ValueError that names the first of these fields that is below 1, and not None.
+    """Raises a ValueError for the first of these fields that is below 1; None may stand in each.
 
     Built in chapter 6.
     """
@@ -28,7 +34,7 @@ def check_sizes(config, *names):
 
 
 def check_block(config):
-    """Raises a ValueError that names the first field of which no stack of blocks can be made.
+    """Raises a ValueError for the first field with which no `Block` can be made.
 
     Built in chapter 6.
     """
@@ -36,8 +42,8 @@ def check_block(config):
     check_heads(config.d_model, config.n_heads, config.n_heads)
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout ({config.dropout}) must be at least 0 and below 1")
-    layers.check_choice(config, "norm", layers.NORMS)
-    layers.check_choice(config, "activation", layers.ACTIVATIONS)
+    check_choice(config, "norm", NORMS)
+    check_choice(config, "activation", ACTIVATIONS)
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,7 @@ class TransformerConfig:
     d_model: int = 64  # wide enough for a few hundred words; the paper's has 512
     n_heads: int = 4  # 16 wide each; the paper's 8 are 64 wide
     n_layers: int = 2  # on each side; the paper's has 6
-    d_ff: int | None = None  # None: 4 * d_model, for swiglu 8/3 of it (the same parameters)
+    d_ff: int | None = None  # None: 4 * d_model, for swiglu 8/3 * d_model (as many numbers)
     dropout: float = 0.0  # small models on plenty of text do not overfit; the paper's has 0.1
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # a trained scale for each column, as in the paper
@@ -125,6 +131,7 @@ class Block(nn.Module):
         return norm(x + self.drop(layer(x, *options)))
 
     def drop(self, y):
+        """Dropout in training. In use not even its call, which each single token would pay for."""
         return F.dropout(y, self.dropout) if self.training else y
 
 
@@ -167,8 +174,8 @@ class Decoder(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        layers = (Block(config, cross=True, causal=True) for _ in range(config.n_layers))
-        self.blocks = nn.ModuleList(layers)
+        blocks = (Block(config, cross=True, causal=True) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(blocks)
         self.norm = make_last_norm(config)
 
     def forward(self, x, memory, memory_mask=None):
@@ -195,14 +202,19 @@ class Embedding(nn.Module):
         self.context_length, self.dropout = config.context_length, nn.Dropout(config.dropout)
 
     def forward(self, ids):
-        if ids.shape[1] > self.context_length:
-            too_many = f"more than context_length ({self.context_length})"
-            raise ValueError(f"ids: {ids.shape[1]} tokens are {too_many}")
-        return self.dropout(self.tokens(ids) + self.positions(slice(ids.shape[1])))  # (B, T, C)
+        end, limit = ids.shape[1], self.context_length
+        if end > limit:
+            raise ValueError(f"ids: {end} tokens are more than context_length ({limit})")
+        return self.dropout(self.tokens(ids) + self.positions(slice(end)))  # (B, T, C)
 
 
-def only(real):
-    """Booleans (B, T) that mark the real keys, as a mask that broadcasts to (B, H, T_query, T)."""
+def padding_mask(real):
+    """Booleans (B, T), False on padding, as a mask that broadcasts to (B, H, T_query, T).
+
+    None, for no padding, stays None.
+
+    Built in chapter 6.
+    """
     return None if real is None else real[:, None, None, :]
 
 
@@ -235,11 +247,11 @@ class EncoderDecoder(nn.Module):
 
     def encode(self, source, real=None):
         """Ids (B, T_source) to the memory (B, T_source, C) that the decoder reads."""
-        return self.encoder(self.source(source), only(real))
+        return self.encoder(self.source(source), padding_mask(real))
 
     def decode(self, target, memory, real=None):
         """Logits (B, T, V) of what comes after each token of target (B, T)."""
-        return self.head(self.decoder(self.target(target), memory, only(real)))
+        return self.head(self.decoder(self.target(target), memory, padding_mask(real)))
 
     def forward(self, source, target, real=None):
         return self.decode(target, self.encode(source, real), real)

@@ -168,6 +168,18 @@ def test_padding_on_the_left_changes_no_logit(config):
 
 
 @quick
+@given(configs())
+def test_a_mask_and_padding_together_hide_what_either_hides(config):
+    model, T = random_model(config), config.context_length
+    ids, real = ids_for(config, 2, T), torch.arange(T) >= torch.tensor([[0], [T // 2]])
+    near = torch.ones(T, T).triu(-2).bool()  # two tokens back and no further
+    changed = torch.where(real, ids, (ids + 1) % config.vocab_size)  # other padding
+    assert_close(model(changed, real, mask=near)[real], model(ids, real, mask=near)[real])
+    alone = model(ids[:1], mask=near)  # the first row has no padding
+    assert_close(model(ids, real, mask=near)[:1], alone, atol=1e-4, rtol=1e-4)
+
+
+@quick
 @given(configs(), st.data())
 def test_the_cache_changes_no_logit_even_with_padding(config, data):
     model, T = random_model(config), config.context_length
