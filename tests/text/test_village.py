@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from minillm.text import village
-from minillm.text.village import oracle
+from minillm.text.village import judge, oracle
 from minillm.text.village.grammar import Choice, root
 from minillm.text.village.render import readings, text_of
 from minillm.text.village.split import sentences
@@ -46,7 +46,7 @@ def test_a_sentence_can_be_read_in_one_way_only(sample):
     for story in sample[:500]:
         for said, before in zip(story.said, story.states, strict=False):
             text = text_of(said)
-            possible = [r for r in readings(before, text) if oracle._follow(before, r)]
+            possible = [r for r in readings(before, text) if judge.follow(before, r)]
             assert possible == [said], text
 
 

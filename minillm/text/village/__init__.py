@@ -10,20 +10,18 @@
 
 It is the book's own corpus: it needs no download, never runs out, and has an oracle. `words.py`
 and `phrases.py` hold what can be said, `state.py` what a story knows, `grammar.py` what can happen,
-`oracle.py` the functions above, `tasks.py` labelled examples for every task of the book.
+`oracle.py` and `judge.py` the functions above, `tasks.py` labelled examples for each task.
 
 Built in chapter 1.
 """
 
+from minillm.text.village.judge import Judgement, Score, score
 from minillm.text.village.oracle import (
     END,
     Continuation,
-    Judgement,
-    Score,
     Story,
     continuations,
     next_word,
-    score,
     stories,
     story,
 )
