@@ -3,10 +3,7 @@
 `reason` explains, it doesn't decide: what is possible is decided by the tree of `grammar.py` alone.
 """
 
-from minillm.text.village.grammar import (
-    MIN_SENTENCES,
-    Said,
-)
+from minillm.text.village.grammar import MIN_SENTENCES, Said
 from minillm.text.village.state import State
 from minillm.text.village.words import FEELING, PERSON, PLACE, UNPAINTED
 
