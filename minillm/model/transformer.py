@@ -70,6 +70,7 @@ class TransformerConfig:
     dropout: float = 0.0  # small models on plenty of text do not overfit; the paper's has 0.1
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # a trained scale for each column, as in the paper
+    norm_eps: float = 1e-5  # torch's usual; it only counts for vectors smaller than about 0.01
     norm_first: bool = True  # the paper's norms came after; before, depth needs no warm-up
     activation: str = "gelu"  # gelu | gelu_tanh | relu2 | swiglu; the paper's was ReLU
     bias: bool = True  # as in the paper
@@ -92,8 +93,8 @@ class Block(nn.Module):
     """One layer of a Transformer: read the others, then think alone, each added to what was there.
 
     Args:
-        config: gives d_model, n_heads, d_ff, dropout, norm, norm_gain, norm_first, activation and
-            bias; a `TransformerConfig` or any other config with these fields.
+        config: gives d_model, n_heads, d_ff, dropout, norm, norm_gain, norm_eps, norm_first,
+            activation and bias; a `TransformerConfig` or any other config with these fields.
         cross: whether to read a second sequence too, between the two.
         attention: options for the self-attention, as for `MultiHeadAttention`: causal, rotary ...
 
