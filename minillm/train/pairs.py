@@ -9,7 +9,7 @@ But: documents come cut into sentences; nothing here finds where a sentence ends
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from minillm.train.objectives import IGNORE
 HIDDEN_SHARE = 0.15  # of the words in a row
 FATES = (0.8, 0.1, 0.1)  # of a hidden word: [MASK] in its place, a random token, the word itself
 NEXT, OTHER, SAME = "next", "other", "same"
+SPECIAL = ("CLS", "SEP", "MASK", "PAD")
+GROUP = 32  # examples of like length that stay together: a batch of them has little padding
 
 
 def hide(
@@ -57,6 +59,22 @@ def hide(
     return inputs, targets
 
 
+class Cut(NamedTuple):
+    """Which texts an example joins.
+
+    The first `cut` sentences of `document`, and those from sentence `begin` of `source`; label 0
+    if these come next, else 1.
+
+    Built in chapter 9.
+    """
+
+    document: int
+    cut: int
+    source: int
+    begin: int
+    label: int
+
+
 class SentencePairs:
     """Rows [CLS] first text [SEP] second text [SEP], with hidden words, for BERT.
 
@@ -73,7 +91,7 @@ class SentencePairs:
             "next". Without any, the second text always goes on.
         n_sentences: how many sentences the second text has.
         share, fates: as for `hide`.
-    Raises: ValueError if no document has enough sentences, or for a kind that doesn't exist.
+    Raises: ValueError if too few documents have enough sentences, or for an unknown negative.
 
     Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1 and appendix A.2.
     Built in chapter 9.
@@ -90,25 +108,26 @@ class SentencePairs:
         share: float = HIDDEN_SHARE,
         fates: Sequence[float] = FATES,
     ):
-        for kind in negatives:
-            if kind not in (OTHER, SAME):
-                raise ValueError(f"negatives: {kind!r} must be {OTHER} or {SAME}")
-        self.kinds = (NEXT, *negatives)
-        self.n_sentences, self.share, self.fates = n_sentences, share, fates
-        # Before the second text stands a sentence at least, and in "same" another is left out.
+        if unknown := {*negatives} - {OTHER, SAME}:
+            raise ValueError(f"negatives: {unknown.pop()!r} must be {OTHER} or {SAME}")
+        self.kinds, self.n_sentences = (NEXT, *negatives), n_sentences
+        self.share, self.fates, self.seed = share, fates, seed
+        # Before the second text stands a sentence, and between the two of "same" another.
         needed = n_sentences + 1 + (SAME in negatives)
-        self.documents = [
-            [np.array(tokenizer.encode(sentence), dtype=np.int64) for sentence in document]
-            for document in documents
-            if len(document) >= needed
-        ]
-        if len(self.documents) < 1 + (OTHER in negatives):
-            found = len(self.documents)
-            raise ValueError(f"documents: {found} have {needed} sentences or more, too few")
-        special = (tokenizer.special_tokens[name] for name in ("[CLS]", "[SEP]", "[MASK]", "[PAD]"))
-        self.cls, self.sep, self.mask, self.pad = special
-        self.vocab_size, self.context_length, self.seed = len(tokenizer), context_length, seed
-        self._epoch, self._order = -1, np.arange(0)
+        documents = [document for document in documents if len(document) >= needed]
+        if len(documents) < 1 + (OTHER in negatives):
+            raise ValueError(
+                f"documents: {len(documents)} have {needed} sentences or more, too few"
+            )
+        encoded = [tokenizer.encode(sentence) for document in documents for sentence in document]
+        self.tokens = np.concatenate(encoded).astype(np.int32)  # all sentences, one after the other
+        self.starts = np.cumsum([0, *map(len, encoded)])  # where each begins in `tokens`
+        self.counts = np.array([*map(len, documents)])  # sentences of each document
+        self.firsts = np.cumsum(self.counts) - self.counts  # each document's first sentence
+        special = tokenizer.special_tokens
+        self.cls, self.sep, self.mask, self.pad = (special[f"[{s}]"] for s in SPECIAL)
+        self.vocab_size, self.context_length = len(tokenizer), context_length
+        self._plans: dict[int, np.ndarray] = {}
 
     def batch(self, start: int, size: int) -> tuple[Tensor, ...]:
         """Examples number start ... start + size - 1.
@@ -120,10 +139,9 @@ class SentencePairs:
         """
         rows = [self._row(i) for i in range(start, start + size)]
         T = max(len(ids) for ids, _, _, _ in rows)
-        fill = [self.pad, 0, IGNORE]
-        ids, segments, targets = (np.full((size, T), value) for value in fill)  # (B, T)
+        ids, segments, targets = (np.full((size, T), fill) for fill in (self.pad, 0, IGNORE))
         real, labels = np.zeros((size, T), dtype=bool), np.zeros(size, dtype=np.int64)
-        for b, (row, n_first, label, target) in enumerate(rows):
+        for b, (row, target, n_first, label) in enumerate(rows):
             ids[b, : len(row)], targets[b, : len(row)] = row, target
             segments[b, n_first : len(row)], real[b, : len(row)], labels[b] = 1, True, label
         return tuple(map(torch.from_numpy, (ids, segments, real, labels, targets)))
@@ -133,64 +151,61 @@ class SentencePairs:
 
         Built in chapter 9.
         """
-        n = len(self.documents)
+        n = len(self.counts)
         for start in range(0, n, size):
             yield self.batch(start, min(size, n - start))
-
-    def pair(self, number: int) -> tuple[list[np.ndarray], list[np.ndarray], int]:
-        """The two texts of an example, each a list of sentences as ids, and the label.
-
-        Built in chapter 9.
-        """
-        return self._pair(number, self._dice(number))
 
     def fingerprint(self) -> str:
         """A checksum of the texts and of how they are read, to tell two streams apart.
 
         Built in chapter 9.
         """
-        crc = 0
-        for document in self.documents:
-            crc = zlib.crc32(np.concatenate(document), crc)
+        crc = zlib.crc32(self.starts, zlib.crc32(self.tokens))
         how = f"{self.context_length}-{self.n_sentences}-{self.share}-{self.fates}-{self.seed}"
-        return f"{len(self.documents)}-{crc:08x}-{'-'.join(self.kinds)}-{how}"
+        return f"{len(self.counts)}-{crc:08x}-{'-'.join(self.kinds)}-{how}"
 
-    def _dice(self, number: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, number])
+    def cut(self, number: int) -> Cut:
+        """Which texts example `number` joins.
 
-    def _document(self, number: int) -> int:
-        """The document of an example: in order in the first epoch, shuffled in later ones."""
-        epoch, place = divmod(number, len(self.documents))
-        if epoch == 0:
-            return place
-        if epoch != self._epoch:
-            dice = np.random.default_rng([self.seed, epoch, 1])
-            self._epoch, self._order = epoch, dice.permutation(len(self.documents))
-        return int(self._order[place])
+        Built in chapter 9.
+        """
+        epoch, place = divmod(number, len(self.counts))
+        if epoch not in self._plans:
+            self._plans = {e: plan for e, plan in self._plans.items() if e == epoch - 1}
+            self._plans[epoch] = self._plan(np.random.default_rng([self.seed, epoch]))
+        return Cut(*self._plans[epoch][:, place].tolist())
 
-    def _pair(
-        self, number: int, dice: np.random.Generator
-    ) -> tuple[list[np.ndarray], list[np.ndarray], int]:
-        i, m = self._document(number), self.n_sentences
-        document = self.documents[i]
-        kind = self.kinds[dice.integers(len(self.kinds))]
-        cut = int(dice.integers(1, len(document) - m + (SAME not in self.kinds)))
-        source, begin = document, cut
-        if kind == SAME:
-            begin = int(dice.integers(cut + 1, len(document) - m + 1))
-        elif kind == OTHER:
-            source = self.documents[i - int(dice.integers(1, len(self.documents)))]
-            begin = int(dice.integers(1, len(source) - m + 1))
-        return document[:cut], source[begin : begin + m], int(kind != NEXT)
+    def _plan(self, rng: np.random.Generator) -> np.ndarray:
+        """The cuts of an epoch, (5, n): each document once, rows of a length side by side."""
+        n, m, counts = len(self.counts), self.n_sentences, self.counts
+        kinds = np.array(self.kinds)[rng.integers(len(self.kinds), size=n)]
+        cut = rng.integers(1, counts - m + (SAME not in self.kinds))
+        source = (np.arange(n) + (kinds == OTHER) * rng.integers(1, max(n, 2), size=n)) % n
+        least = np.select([kinds == SAME, kinds == OTHER], [cut + 1, 1], cut)
+        begin = rng.integers(least, np.where(kinds == NEXT, cut, counts[source] - m) + 1)
+        plan = np.stack([np.arange(n), cut, source, begin, kinds != NEXT])  # (5, n)
+        lengths = sum(stop - start for start, stop in self._spans(*plan[:4]))
+        order = rng.permutation(n)
+        order = order[np.argsort(lengths[order], kind="stable")]
+        groups = np.split(order, range(GROUP, n, GROUP))
+        last = groups.pop()  # the only one that may be smaller
+        return plan[:, np.concatenate([*(groups[i] for i in rng.permutation(len(groups))), last])]
 
-    def _row(self, number: int) -> tuple[np.ndarray, int, int, np.ndarray]:
-        """Ids (T,), how many belong to the first text, the label, targets (T,)."""
-        dice = self._dice(number)
-        first, second, label = self._pair(number, dice)
-        second = np.concatenate(second)[: self.context_length - 4]
-        first = np.concatenate(first)[-(self.context_length - 3 - len(second)) :]
+    def _spans(self, document, cut, source, begin):
+        """Where the first and the second text begin and end in `tokens`, for one or many cuts."""
+        first, second = self.firsts[document], self.firsts[source] + begin
+        ends = (first, first + cut), (second, second + self.n_sentences)
+        return [(self.starts[start], self.starts[stop]) for start, stop in ends]
+
+    def _row(self, number: int) -> tuple[np.ndarray, np.ndarray, int, int]:
+        """Ids (T,), targets (T,), how many belong to the first text, and the label."""
+        *places, label = self.cut(number)
+        first, second = (self.tokens[start:stop] for start, stop in self._spans(*places))
+        second = second[: self.context_length - 4]
+        first = first[-(self.context_length - 3 - len(second)) :]
         ids = np.concatenate(([self.cls], first, [self.sep], second, [self.sep]))
         words = np.ones(len(ids), dtype=bool)
         words[[0, len(first) + 1, -1]] = False
-        inputs, targets = hide(ids, words, self.mask, self.vocab_size, dice, self.share, self.fates)
-        return inputs, len(first) + 2, label, targets
+        rng = np.random.default_rng([self.seed, number, 1])
+        ids, targets = hide(ids, words, self.mask, self.vocab_size, rng, self.share, self.fates)
+        return ids, targets, len(first) + 2, label
