@@ -42,6 +42,8 @@ def check_block(config):
     check_heads(config.d_model, config.n_heads, config.n_heads)
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout ({config.dropout}) must be at least 0 and below 1")
+    if not config.norm_eps > 0:
+        raise ValueError(f"norm_eps ({config.norm_eps}) must be above 0")
     check_choice(config, "norm", NORMS)
     check_choice(config, "activation", ACTIVATIONS)
 
