@@ -12,6 +12,7 @@ from torch.testing import assert_close
 
 from minillm.model.bert import BERT, BertConfig
 from minillm.model.layers import LayerNorm
+from minillm.train.objectives import IGNORE, masked_lm_and_next_sentence
 
 quick = settings(max_examples=20, deadline=None)
 
@@ -130,6 +131,25 @@ def test_logits_and_gradients_equal_transformers_bert(data):
     for name, p, other, rows in pairs:
         size = max(1.0, other.grad.abs().max().item())
         assert_close(p.grad[rows] / size, other.grad / size, atol=2e-5, rtol=1e-4, msg=name)
+
+
+@quick
+@given(st.data())
+def test_the_loss_of_pretraining_is_that_of_transformers(data):
+    """Of one row: of several, theirs counts each pair once, whatever is hidden in it."""
+    config = data.draw(configs())
+    model = random_model(config)
+    ids, segments, real = (t[:1] for t in data.draw(inputs(config)))
+    hidden = real & (torch.arange(ids.shape[1]) % data.draw(st.integers(1, 3)) == 0)
+    targets = ids.flip(1).masked_fill(~hidden, IGNORE)
+    label = torch.tensor([data.draw(st.integers(0, 1))])
+    theirs, _ = as_transformers(model)
+    expected = theirs(
+        ids, attention_mask=real.long(), token_type_ids=segments, labels=targets,
+        next_sentence_label=label,
+    ).loss  # fmt: skip
+    ours = masked_lm_and_next_sentence(model, (ids, segments, real, label, targets))
+    assert_close(ours, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_one_text_without_padding_needs_neither_segments_nor_mask():
