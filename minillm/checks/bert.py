@@ -109,8 +109,10 @@ def gap_distribution(attempt):
             (alone, "that is the word's share without the others: keep only texts that agree"),
             ({w: p / (sum(same.values()) or 1) for w, p in same.items()},
              "that is the other word's distribution, given word i"),
-            ({w: p / max(agree.values()) for w, p in agree.items()}, "divide by the sum, not the largest"),
-            (lambda got: any(isinstance(key, tuple) for key in got), "the keys are words, not texts"),
+            ({w: p / max(agree.values()) for w, p in agree.items()},
+             "divide by the sum, not the largest"),
+            (lambda got: any(isinstance(key, tuple) for key in got),
+             "the keys are words, not texts"),
             (lambda got, text=text, i=i: text[i] not in got and len(got) == 1,
              "what stands at place i has no influence: it is hidden"),
             (lambda got: not got, "no text agreed: compare all places but i"),
@@ -153,7 +155,7 @@ def pseudo_logprob(attempt):
         terms = [log_probs(hidden([t]))[t][ids[t]] for t in places]
         every = [log_probs(hidden([t]))[t][ids[t]] for t in range(len(ids))]
         first, last = (sum(log_probs(hidden([t]))[t][ids[t]] for t in some)
-                       for some in (places[1:], range(0, len(ids) - 1)))  # fmt: skip
+                       for some in (places[1:], range(len(ids) - 1)))  # fmt: skip
         kept, left = [], list(ids)
         for t in places:  # masks that were never taken back
             left[t] = mask_id
