@@ -1,18 +1,19 @@
 """BERT, whole: the configuration, the start, the model with its two heads for pretraining.
 
-The architecture is BERT-base's at a size for a laptop, so that its published weights fit. But: no
-loss here (minillm.train.objectives), and no heads for tasks (minillm.adapt).
+The defaults are BERT-base's architecture at a size for a laptop, so that its published weights fit;
+`BertConfig.modern` is today's. But: no loss here (minillm.train.objectives), and no heads for tasks
+(minillm.adapt).
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from minillm.model.gpt import MODERN
 from minillm.model.layers import BENDS, check_choice, make_norm
-from minillm.model.positions import LearnedPositions
+from minillm.model.positions import LearnedPositions, Rotary
 from minillm.model.transformer import Encoder, check_block, check_sizes, padding_mask
 
 
@@ -38,37 +39,56 @@ class BertConfig:
     d_ff: int | None = None  # None: 4 * d_model
     n_segments: int = 2  # the first text and the second
     dropout: float = 0.0  # plenty of text; 0.1 for small texts, and for BERT
+    positions: str = "learned"  # learned | rotary
+    norm: str = "layernorm"  # layernorm | rmsnorm
+    norm_gain: bool = True  # a trained scale for each column
+    norm_eps: float = 1e-12  # BERT's; torch's usual 1e-5 is felt, as its vectors start small
+    norm_first: bool = False  # as in the Transformer of 2017: what each layer leaves is normalised
     activation: str = "gelu"  # gelu | gelu_tanh | relu2
-    norm_eps: float = 1e-12  # BERT's; torch's usual 1e-5 is felt where vectors start as small
-
-    # What every BERT has, for the blocks it is made of.
-    norm: ClassVar = "layernorm"
-    norm_gain: ClassVar = True
-    norm_first: ClassVar = False  # as in the Transformer of 2017
-    bias: ClassVar = True
+    bias: bool = True  # BERT has them in every layer
+    qk_norm: bool = False  # normalised queries and keys keep the scores small at high rates
+    zero_init: bool = False  # output projections start at zero, so that each block starts as x = x
 
     def __post_init__(self):
         check_sizes(self, "vocab_size", "context_length", "n_segments")
         check_block(self)
         check_choice(self, "activation", (*BENDS,))
+        check_choice(self, "positions", ("learned", "rotary"))
+        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
+            d_head = self.d_model // self.n_heads
+            raise ValueError(f"d_model / n_heads ({d_head}) must be even for rotary positions")
+
+    @classmethod
+    def modern(cls, vocab_size, **changes):
+        """Today's small BERT, with the layers of `GPTConfig.modern`, norms before layers.
+
+        `changes` are fields that differ.
+
+        Source: Warner et al. 2024, ModernBERT, arXiv:2412.13663, for most of these choices.
+        """
+        return cls(vocab_size, **(MODERN | {"norm_first": True, "norm_eps": 1e-5} | changes))
 
 
 @torch.no_grad()
 def init_bert(model):
-    """BERT's start: all matrices N(0, 0.02), all biases 0.
+    """BERT's start: all matrices N(0, 0.02), all biases 0; or what is added in a block, at zero.
 
-    Source: Devlin et al. 2018, arXiv:1810.04805, and its code.
+    Source: Devlin et al. 2018, arXiv:1810.04805, and its code; zero: Zhang et al. 2019, Fixup,
+    arXiv:1901.09321.
     Built in chapter 9.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             module.weight.normal_(0.0, 0.02)
-        if isinstance(module, nn.Linear):
+        if isinstance(module, nn.Linear) and module.bias is not None:
             module.bias.zero_()
+    for block in model.encoder.blocks if model.config.zero_init else ():
+        block.attention.out.weight.zero_()
+        block.feed_forward.down.weight.zero_()
 
 
 class BertEmbedding(nn.Module):
-    """What stands below a BERT's blocks: token, position and segment, added and normalised.
+    """What stands below a BERT's blocks: token, segment and learned position, added and normalised.
 
     Args:
         config: a `BertConfig`.
@@ -87,7 +107,9 @@ class BertEmbedding(nn.Module):
         super().__init__()
         self.config = config
         self.tokens = nn.Embedding(config.vocab_size, config.d_model)
-        self.positions = LearnedPositions(config.context_length, config.d_model)
+        self.positions = None
+        if config.positions == "learned":
+            self.positions = LearnedPositions(config.context_length, config.d_model)
         self.segments = nn.Embedding(config.n_segments, config.d_model)
         self.norm = make_norm(config)
 
@@ -96,7 +118,9 @@ class BertEmbedding(nn.Module):
         if limit < T:
             raise ValueError(f"ids: {T} tokens are more than context_length ({limit})")
         segments = torch.zeros_like(ids) if segments is None else segments
-        x = self.tokens(ids) + self.positions(slice(T)) + self.segments(segments)  # (B, T, C)
+        x = self.tokens(ids) + self.segments(segments)  # (B, T, C)
+        if self.positions is not None:
+            x = x + self.positions(slice(T))
         return F.dropout(self.norm(x), self.config.dropout, self.training)
 
 
@@ -123,7 +147,10 @@ class BERT(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = BertEmbedding(config)
-        self.encoder = Encoder(config)
+        options = {"qk_norm": config.qk_norm}
+        if config.positions == "rotary":
+            options["rotary"] = Rotary(config.context_length, config.d_model // config.n_heads)
+        self.encoder = Encoder(config, **options)
         self.pooler = nn.Linear(config.d_model, config.d_model)
         self.pair = nn.Linear(config.d_model, 2)
         self.transform = nn.Linear(config.d_model, config.d_model)

@@ -143,6 +143,7 @@ class Encoder(nn.Module):
 
     Args:
         config: a `TransformerConfig`, or another with `n_layers` and the fields of a `Block`.
+        attention: options for every self-attention, as for `Block`.
 
     Called with vectors x (B, T, C) and a mask that broadcasts to (B, H, T, T), which may be None;
     returns (B, T, C).
@@ -151,9 +152,9 @@ class Encoder(nn.Module):
     Built in chapter 6.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, **attention):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Block(config, **attention) for _ in range(config.n_layers))
         self.norm = make_last_norm(config)
 
     def forward(self, x, mask=None):

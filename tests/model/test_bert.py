@@ -35,6 +35,25 @@ def configs(draw, **fixed):
     return BertConfig(**(fields | fixed))
 
 
+@st.composite
+def modern_configs(draw, **fixed):
+    """Any small BertConfig with today's layers, or some of them."""
+    plain = draw(configs(**fixed))
+    width = 2 * plain.d_model  # rotary positions turn pairs of columns
+    return dataclasses.replace(
+        plain,
+        d_model=width,
+        positions=draw(st.sampled_from(("learned", "rotary"))),
+        norm=draw(st.sampled_from(("layernorm", "rmsnorm"))),
+        norm_gain=draw(st.booleans()),
+        norm_first=draw(st.booleans()),
+        activation=draw(st.sampled_from(("gelu", "relu2"))),
+        bias=draw(st.booleans()),
+        qk_norm=draw(st.booleans()),
+        zero_init=draw(st.booleans()),
+    )
+
+
 def random_model(config, seed=0):
     """A model whose weights are all drawn, biases and gains too, so that each of them matters."""
     model = BERT(config).eval()
@@ -172,7 +191,7 @@ def test_initial_weights_are_spread_like_transformers_bert():
 @quick
 @given(st.data())
 def test_padding_changes_no_logit(data):
-    config = data.draw(configs())
+    config = data.draw(configs() | modern_configs())
     model = random_model(config)
     ids, segments, real = data.draw(inputs(config))
     logits, hidden = model(ids, segments, real), model.hidden(ids, segments, real)
@@ -186,7 +205,7 @@ def test_padding_changes_no_logit(data):
 
 
 @quick
-@given(configs(vocab_size=20, context_length=8, n_heads=2, d_model=8))
+@given(modern_configs(vocab_size=20, context_length=8, n_heads=2, d_model=8))
 def test_every_token_is_read_from_both_sides(config):
     model = random_model(config)
     ids = torch.arange(8)[None]
@@ -197,11 +216,26 @@ def test_every_token_is_read_from_both_sides(config):
         assert ((model(changed) - logits).abs().amax(dim=-1) > 0).all()
 
 
-def test_the_order_of_words_and_their_segments_matter():
-    model = random_model(BertConfig(20))
+@pytest.mark.parametrize("make", [BertConfig, BertConfig.modern])
+def test_the_order_of_words_and_their_segments_matter(make):
+    model = random_model(make(20))
     ids, zeros = torch.arange(6)[None], torch.zeros(1, 6, dtype=torch.int64)
     assert not torch.allclose(model(ids.flip(1)).flip(1), model(ids))
     assert not torch.allclose(model(ids, zeros + 1), model(ids, zeros))
+
+
+def test_zero_init_starts_each_block_as_the_identity():
+    model = BERT(BertConfig.modern(50))
+    x = torch.randn(2, 7, 128)
+    assert torch.equal(model.encoder.blocks[0](x), x)
+
+
+def test_todays_layers_all_learn():
+    model = BERT(BertConfig.modern(20, zero_init=False))
+    hidden = model.hidden(torch.arange(10).view(2, 5), torch.arange(10).view(2, 5) % 2)
+    (model.unembed(hidden).square().sum() + model.next_sentence(hidden).square().sum()).backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+    assert not any("position" in name for name, _ in model.named_parameters())
 
 
 def test_every_parameter_learns_and_positions_only_where_tokens_stand():
@@ -214,9 +248,10 @@ def test_every_parameter_learns_and_positions_only_where_tokens_stand():
     assert touched.tolist() == [True] * 5 + [False] * 7
 
 
-def test_the_first_loss_is_about_that_of_guessing():
+@pytest.mark.parametrize("make", [BertConfig, BertConfig.modern])
+def test_the_first_loss_is_about_that_of_guessing(make):
     torch.manual_seed(0)
-    model = BERT(BertConfig(500))
+    model = BERT(make(500))
     ids = torch.randint(500, (4, 50))
     loss = F.cross_entropy(model(ids).flatten(0, 1), ids.flatten())
     assert loss.item() == pytest.approx(math.log(500), rel=0.05)
@@ -242,6 +277,8 @@ def test_the_norms_have_the_epsilon_of_the_config():
         ({"n_segments": 0}, r"n_segments \(0\) must be at least 1"),
         ({"d_model": 130}, r"d_model \(130\) must be divisible by n_heads \(4\)"),
         ({"dropout": 1.0}, r"dropout \(1.0\)"),
+        ({"positions": "alibi"}, r"positions \('alibi'\) must be one of learned, rotary"),
+        ({"d_model": 12, "positions": "rotary"}, r"d_model / n_heads \(3\) must be even"),
         ({"activation": "swiglu"}, r"activation \('swiglu'\) must be one of gelu, "),
         ({"norm_eps": 0.0}, r"norm_eps \(0.0\) must be above 0"),
     ],
