@@ -55,7 +55,7 @@ def next_sentences(model, tokenizer, stories, negatives, n_samples):
     pairs = SentencePairs(told, tokenizer, T, seed=1, negatives=(negatives,), fates=(0, 0, 1))
     told = [sentences for sentences in told if len(sentences) >= min(pairs.counts)]
     ours = best = 0
-    for number in range(len(pairs.counts)):
+    for number in range(pairs.n_examples):
         ids, segments, real, labels, _ = pairs.batch(number, 1)
         logits = model.next_sentence(model.hidden(ids, segments, real))
         ours += int(logits.argmax() == labels)
@@ -63,7 +63,7 @@ def next_sentences(model, tokenizer, stories, negatives, n_samples):
         first, second = told[document][:cut], told[source][begin : begin + pairs.n_sentences]
         chance = village.goes_on(" ".join(first), " ".join(second), negatives, n_samples)
         best += (chance < 0.5) == label
-    return ours / len(pairs.counts), best / len(pairs.counts), len(pairs.counts)
+    return ours / pairs.n_examples, best / pairs.n_examples, pairs.n_examples
 
 
 def main():

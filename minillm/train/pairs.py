@@ -76,27 +76,24 @@ class Cut(NamedTuple):
 
 
 def draw_cuts(
-    counts: np.ndarray, n_sentences: int, kinds: Sequence[str], rng: np.random.Generator
-) -> np.ndarray:
-    """One `Cut` for each document.
+    counts: np.ndarray, n_sentences: int, rng: np.random.Generator, same: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where each document is cut, and where a text that does not come next begins.
 
     Args:
         counts: (n,) how many sentences each document has.
         n_sentences: how many the second text has.
-        kinds: what the second text may be, each as often as the others: "next", "other", "same".
         rng: decides.
-    Returns: (5, n) integers, a Cut in each column. Where the first text ends doesn't depend on
-        what comes after it.
+        same: whether there must be room for a second text from further on.
+    Returns: (n,) how many sentences the first text has, at least one; (n,) the first sentence of
+        the text from further on, after at least one that is left out (n_sentences before the end at
+        the latest).
 
     Built in chapter 9.
     """
-    n, m = len(counts), n_sentences
-    kind = np.array(kinds)[rng.integers(len(kinds), size=n)]
-    cut = rng.integers(1, counts - m + (SAME not in kinds))
-    source = (np.arange(n) + (kind == OTHER) * rng.integers(1, max(n, 2), size=n)) % n
-    least = np.select([kind == SAME, kind == OTHER], [cut + 1, 1], cut)
-    begin = rng.integers(least, np.where(kind == NEXT, cut, counts[source] - m) + 1)
-    return np.stack([np.arange(n), cut, source, begin, kind != NEXT])
+    latest = counts - n_sentences  # where a second text can begin
+    cuts = rng.integers(1, latest + (not same))
+    return cuts, rng.integers(np.minimum(cuts + 1, latest), latest + 1)
 
 
 def alike_together(lengths: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -115,7 +112,16 @@ class TextPairs:
     """Which two texts each example joins.
 
     The first is the beginning of a document, the second some sentences: the next ones ("next"),
-    from another document ("other"), or from further on in the same one ("same").
+    those that come next in another document ("other"), or some from further on ("same"). Examples
+    of one document follow each other in the stream, and so do the two that share a second text:
+
+        first 1, second 1: next
+        first 1, second 2: other
+        first 2, second 2: next
+        first 2, second 3: other ...
+
+    So neither text alone says anything about the label. What a model could learn from one text is
+    taken back by the next example, and what is left of the gradient is how the two fit.
 
     Args:
         documents: each a list of sentences, as strings.
@@ -126,7 +132,7 @@ class TextPairs:
         n_sentences: how many sentences the second text has.
     Raises: ValueError if too few documents have enough sentences, or for an unknown negative.
 
-    Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1.
+    Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, where pairs are drawn one by one.
     Built in chapter 9.
     """
 
@@ -146,7 +152,8 @@ class TextPairs:
         self.starts = np.cumsum([0, *map(len, encoded)])  # where each begins in `tokens`
         self.counts = np.array([*map(len, documents)])  # sentences of each document
         self.firsts = np.cumsum(self.counts) - self.counts  # each document's first sentence
-        self.plans: dict[int, np.ndarray] = {}  # of the last two epochs
+        self.n_examples = len(documents) * len(self.kinds)  # of an epoch
+        self.plans: dict[int, tuple[np.ndarray, ...]] = {}  # of the last two epochs
 
     def spans(self, document, cut, source, begin):
         """Where the first and the second text begin and end in `tokens`, for one or many cuts."""
@@ -154,19 +161,27 @@ class TextPairs:
         ends = (first, first + cut), (second, second + self.n_sentences)
         return [(self.starts[start], self.starts[stop]) for start, stop in ends]
 
-    def cut(self, number: int) -> Cut:
-        """Which texts example `number` joins: an epoch has each document once.
-
-        Built in chapter 9.
-        """
-        epoch, place = divmod(number, len(self.counts))
+    def plan(self, epoch: int) -> tuple[np.ndarray, ...]:
+        """The order of an epoch's documents, and of each document what `draw_cuts` returns."""
         if epoch not in self.plans:
             self.plans = {e: plan for e, plan in self.plans.items() if e == epoch - 1}
-            rng = np.random.default_rng([self.seed, epoch])
-            plan = draw_cuts(self.counts, self.n_sentences, self.kinds, rng)  # (5, n)
-            lengths = sum(stop - start for start, stop in self.spans(*plan[:4]))
-            self.plans[epoch] = plan[:, alike_together(lengths, rng)]
-        return Cut(*self.plans[epoch][:, place].tolist())
+            rng, n = np.random.default_rng([self.seed, epoch]), len(self.counts)
+            cuts, later = draw_cuts(self.counts, self.n_sentences, rng, SAME in self.kinds)
+            spans = self.spans(np.arange(n), cuts, np.arange(n), cuts)
+            order = alike_together(sum(stop - start for start, stop in spans), rng)
+            self.plans[epoch] = order, cuts, later
+        return self.plans[epoch]
+
+    def cut(self, number: int) -> Cut:
+        """Which texts example `number` joins: an epoch has each document once with each kind."""
+        epoch, place = divmod(number, self.n_examples)
+        order, cuts, later = self.plan(epoch)
+        i, kind = divmod(place, len(self.kinds))
+        document = source = order[i]
+        if self.kinds[kind] == OTHER:
+            source = order[(i + 1) % len(order)]
+        begin = (later if self.kinds[kind] == SAME else cuts)[source]
+        return Cut(*map(int, (document, cuts[document], source, begin, kind > 0)))
 
 
 class SentencePairs(TextPairs):
@@ -211,10 +226,9 @@ class SentencePairs(TextPairs):
         return pad_rows([self.row(i) for i in range(start, start + size)], self.pad)
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, ...]]:
-        """One example of each document, the same at each call, in batches."""
-        n = len(self.counts)
-        for start in range(0, n, size):
-            yield self.batch(start, min(size, n - start))
+        """The examples of one epoch, the same at each call, in batches."""
+        for start in range(0, self.n_examples, size):
+            yield self.batch(start, min(size, self.n_examples - start))
 
     def fingerprint(self) -> str:
         """A checksum of the texts and of how they are read, to tell two streams apart."""
