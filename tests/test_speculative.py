@@ -193,10 +193,8 @@ def test_a_rewound_reader_reads_as_if_nothing_had_been(make):
     reader.append([0, 10])
     fresh = Reader(model, [[1, 5, 0], [2, 3, 4, 6, 10]])
     assert_close(reader.logits(), fresh.logits())
-    for last, texts in enumerate(
-        ([[1, 5, 7, 9], [2, 3, 4, 6, 8, 1]], [[1, 5, 7], [2, 3, 4, 6, 8]])
-    ):
-        assert_close(several[:, -1 - last], Reader(model, texts).logits())
+    assert_close(several[:, -1], Reader(model, [[1, 5, 7, 9], [2, 3, 4, 6, 8, 1]]).logits())
+    assert_close(several[:, -2], Reader(model, [[1, 5, 7], [2, 3, 4, 6, 8]]).logits())
 
 
 def test_a_stop_id_ends_the_text_inside_a_round():
