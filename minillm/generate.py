@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from minillm.model.cache import Reader
-from minillm.sampling import check, draw, make_generator, penalize
+from minillm.sampling import check_request, draw, make_generator, penalize
 
 
 def sample(reader, max_new_tokens, temperature, top_k, top_p, repetition_penalty, seed):
@@ -54,7 +54,7 @@ def generate(model, prompts, max_new_tokens, *, temperature=1.0, top_k=None, top
     Built in chapter 8.
     """
     options = (temperature, top_k, top_p, repetition_penalty)
-    check(model, prompts, max_new_tokens, *options)
+    check_request(model, prompts, max_new_tokens, *options)
     rows, going = [[] for _ in prompts], set(range(len(prompts)))
     steps = sample(Reader(model, prompts, use_cache), max_new_tokens, *options, seed)
     while going and (ids := next(steps, None)):
@@ -74,7 +74,7 @@ def stream(model, prompt, max_new_tokens, *, temperature=1.0, top_k=None, top_p=
     Built in chapter 8.
     """
     options = (temperature, top_k, top_p, repetition_penalty)
-    check(model, [prompt], max_new_tokens, *options)
+    check_request(model, [prompt], max_new_tokens, *options)
     steps = sample(Reader(model, [prompt], use_cache), max_new_tokens, *options, seed)
 
     def until_stop():
@@ -115,7 +115,7 @@ def beam_search(model, prompt, max_new_tokens, *, n_beams=4, length_penalty=1.0,
     length: Wu et al. 2016, arXiv:1609.08144, section 7, in the simpler form of transformers.
     Built in chapter 8.
     """
-    check(model, [prompt], max_new_tokens)
+    check_request(model, [prompt], max_new_tokens)
     if n_beams < 1:
         raise ValueError(f"n_beams ({n_beams}) must be at least 1")
     if length_penalty < 0:

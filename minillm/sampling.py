@@ -133,7 +133,7 @@ def make_generator(seed):
     return None if seed is None else torch.Generator().manual_seed(seed)
 
 
-def check(model, prompts, max_new_tokens, temperature=1.0, top_k=None, top_p=None,
+def check_request(model, prompts, max_new_tokens, temperature=1.0, top_k=None, top_p=None,
           repetition_penalty=1.0):  # fmt: skip
     """Raises a ValueError that names the first argument that cannot be used.
 

@@ -12,7 +12,7 @@ import functools
 import torch
 
 from minillm.model.cache import Reader
-from minillm.sampling import check, make_generator, next_token_probs, pick
+from minillm.sampling import check_request, make_generator, next_token_probs, pick
 
 
 def flip(chance, generator=None):
@@ -119,7 +119,7 @@ def speculate(model, draft, prompt, max_new_tokens, *, n_draft=4, temperature=1.
     Source: Leviathan et al. 2022, arXiv:2211.17192; Chen et al. 2023, arXiv:2302.01318.
     Built in chapter 8.
     """
-    check(model, [prompt], max_new_tokens, temperature, top_k, top_p)
+    check_request(model, [prompt], max_new_tokens, temperature, top_k, top_p)
     sizes = [m.config.vocab_size for m in (draft, model)]
     if sizes[0] != sizes[1]:
         raise ValueError(f"draft: its vocab_size ({sizes[0]}) must be the model's ({sizes[1]})")
