@@ -101,7 +101,7 @@ def rounds(reader, drafter, max_new_tokens, n_draft, probs_of, generator=None):
 
 def speculate(model, draft, prompt, max_new_tokens, *, n_draft=4, temperature=1.0, top_k=None,
               top_p=None, stop_ids=(), seed=None):  # fmt: skip
-    """Continues one prompt with the help of a draft model; yields the new ids, a round at a time.
+    """Continues one prompt with the help of a draft model; yields the new ids, round by round.
 
     A round is a list: the ids of the draft that were kept, and one drawn by the large model. All
     rounds together are distributed as `generate(model, [prompt], ...)` is, and for temperature 0

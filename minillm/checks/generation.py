@@ -25,6 +25,10 @@ def min_p_filter(attempt):
         known = [
             (kept, "what is left must sum to one again: divide by the sum"),
             (
+                lambda got, whole=whole: bool(torch.allclose(got, _normal(whole))),
+                "the largest of each row, not of the whole tensor",
+            ),
+            (
                 _normal(probs.masked_fill(probs < min_p, 0.0)),
                 "min_p is a share of the largest probability, not a probability",
             ),
@@ -43,10 +47,6 @@ def min_p_filter(attempt):
             (
                 kept / kept.sum(),
                 "each row must sum to one: sum along the last dimension, with keepdim",
-            ),
-            (
-                lambda got, whole=whole: bool(torch.allclose(got, _normal(whole))),
-                "the largest of each row, not of the whole tensor",
             ),
             (kept.softmax(dim=-1), "these are probabilities already: divide, no softmax"),
         ]
@@ -91,7 +91,7 @@ def cached_step(attempt):
                 _read(q, all_keys, all_values, scale=1 / math.sqrt(T + 1)),
                 "the scale is the root of the width D, not of the number of tokens",
             ),
-            (lambda got: getattr(got, "shape", None) == (1, D), "give (D,), a vector: [0] of it"),
+            (lambda got: got.ndim == 2, "what is read is a vector (D,): take [0] of it"),
         ]
         if T:
             known.append(
