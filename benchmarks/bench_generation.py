@@ -88,7 +88,8 @@ def main():
         cached, uncached = cached_and_not(1000, max(1, repeats // 3))
         print(
             f"1,000 tokens, 4 layers, 128 wide, threads {threads}: "
-            f"with the cache {cached[0]:.2f} s, without {uncached[0]:.2f} s, ratio {uncached[0] / cached[0]:.1f}; "
+            f"with the cache {cached[0]:.2f} s, "
+            f"without {uncached[0]:.2f} s, ratio {uncached[0] / cached[0]:.1f}; "
             f"of the last 50 tokens {uncached[1] / cached[1]:.1f}"
         )
     for name, config in SIZES.items():
