@@ -23,7 +23,7 @@ from torch import nn
 import minillm
 from minillm.train import checkpoint, recipes
 
-RECIPES = {"village-gpt": recipes.VILLAGE}
+RECIPES = {"village-gpt": recipes.VILLAGE, "village-draft": recipes.DRAFT}
 CODE = ("model", "text/tokenizers", "text/village", "train")  # what a trained model depends on
 
 
@@ -31,7 +31,8 @@ def load(name: str) -> tuple[nn.Module, Any]:
     """Return a trained model of the book and its tokenizer; train it first if need be.
 
     Args:
-        name: "village-gpt", the GPT of chapter 7.
+        name: "village-gpt", the GPT of chapter 7, or "village-draft", a small one with the same
+            tokenizer, for chapter 8's speculative decoding.
 
     Returns:
         The model, in eval mode on the CPU, and its tokenizer.
