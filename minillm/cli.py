@@ -173,9 +173,12 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def load(folder: str) -> tuple[Any, Any]:
     """The model and tokenizer in a folder, or one line about why there are none."""
+    from minillm.model.gpt import GPT
     from minillm.train import checkpoint
 
     model, tokenizer = checkpoint.load_model(folder)
+    if not isinstance(model, GPT):
+        raise ValueError(f"{folder}: holds a {type(model).__name__}; this command is for a GPT")
     if tokenizer is None:
         raise ValueError(f"{folder}: the model has no tokenizer, so it can't read or write text")
     return model, tokenizer

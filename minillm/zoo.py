@@ -21,9 +21,13 @@ from filelock import FileLock
 from torch import nn
 
 import minillm
-from minillm.train import checkpoint, recipes
+from minillm.train import bert_recipe, checkpoint, recipes
 
-RECIPES = {"village-gpt": recipes.VILLAGE, "village-draft": recipes.DRAFT}
+RECIPES = {
+    "village-gpt": recipes.VILLAGE,
+    "village-draft": recipes.DRAFT,
+    "village-bert": bert_recipe.VILLAGE_BERT,
+}
 CODE = ("model", "text/tokenizers", "text/village", "train")  # what a trained model depends on
 
 
@@ -31,8 +35,8 @@ def load(name: str) -> tuple[nn.Module, Any]:
     """Return a trained model of the book and its tokenizer; train it first if need be.
 
     Args:
-        name: "village-gpt", the GPT of chapter 7, or "village-draft", a small one with the same
-            tokenizer, for chapter 8's speculative decoding.
+        name: "village-gpt", the GPT of chapter 7; "village-draft", a small one with the same
+            tokenizer, for chapter 8's speculative decoding; "village-bert", the BERT of chapter 9.
 
     Returns:
         The model, in eval mode on the CPU, and its tokenizer.
@@ -45,14 +49,16 @@ def load(name: str) -> tuple[nn.Module, Any]:
     """
     if name not in RECIPES:
         raise ValueError(f"name ({name!r}) must be one of {', '.join(RECIPES)}")
-    folder = home() / f"{name}-{_key(RECIPES[name])}"
+    recipe = RECIPES[name]
+    folder = home() / f"{name}-{_key(recipe)}"
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # of two notebooks that ask at once, one trains, one waits
         if not (folder / "metrics.json").exists():
             resume = any(folder.glob("step-*"))
             print(f"training {name}, once; it is kept in {home()}", file=sys.stderr)
-            run = recipes.run(RECIPES[name], folder=folder, resume=resume, progress=True)
-            if run.history.stopped == "interrupted":
+            trainer = bert_recipe if isinstance(recipe, bert_recipe.BertRecipe) else recipes
+            result = trainer.run(recipe, folder=folder, resume=resume, progress=True)
+            if result.history.stopped == "interrupted":
                 raise KeyboardInterrupt
     return checkpoint.load_model(folder)
 
@@ -69,7 +75,7 @@ def home() -> Path:
     return Path(cache or Path.home() / ".cache") / "minillm"
 
 
-def _key(recipe: recipes.Recipe) -> str:
+def _key(recipe: Any) -> str:
     digest = hashlib.sha256(repr(recipe).encode())
     root = Path(minillm.__file__).parent
     for path in sorted(path for part in CODE for path in (root / part).rglob("*.py")):

@@ -1,5 +1,6 @@
 """The zoo: trains once, keeps, trains again when the recipe changes."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -7,7 +8,9 @@ import pytest
 import torch
 
 from minillm import zoo
-from minillm.train import recipes
+from minillm.model.bert import BERT, BertConfig
+from minillm.train import bert_recipe, recipes
+from minillm.train.config import TrainConfig
 
 TINY = recipes.VILLAGE.changed(
     steps=3, stories=200, val_stories=5, d_model=16, n_heads=2, n_layers=1, warmup_steps=1
@@ -66,6 +69,24 @@ def test_a_run_that_was_stopped_goes_on(tiny_zoo, monkeypatch):
     assert resumed == [True]
 
 
+def test_a_bert_is_trained_kept_and_goes_on_too(tiny_zoo, monkeypatch):
+    recipe = dataclasses.replace(
+        bert_recipe.VILLAGE_BERT,
+        text=bert_recipe.PairsConfig(stories=60, val_stories=10),
+        model=BertConfig(1, d_model=16, n_heads=2, n_layers=1),
+        train=TrainConfig(steps=3, batch_size=4, checkpoint_every=2),
+    )
+    monkeypatch.setattr(zoo, "RECIPES", {"village-bert": recipe})
+    first, tokenizer = zoo.load("village-bert")
+    assert isinstance(first, BERT) and not first.training
+    assert first.config.vocab_size == len(tokenizer) and "[MASK]" in tokenizer.special_tokens
+    ids = torch.tensor([tokenizer.encode("[CLS] Anna was at the [MASK]. [SEP]")])
+    folder = next(tiny_zoo.glob("village-bert-*/"))
+    (folder / "metrics.json").unlink()
+    again, _ = zoo.load("village-bert")  # the run is whole: nothing is left to train
+    assert torch.equal(first(ids), again(ids))
+
+
 def test_an_unknown_name_is_named_and_the_known_ones_are_listed():
     with pytest.raises(ValueError, match=r"name \('village-llama'\) must be one of village-gpt"):
         zoo.load("village-llama")
@@ -77,6 +98,7 @@ def test_the_recipe_is_under_a_million_weights():
     n = GPT(recipes.VILLAGE.model).n_parameters()
     assert n < 1_000_000
     assert GPT(recipes.DRAFT.model).n_parameters() < n / 7
+    assert BERT(bert_recipe.VILLAGE_BERT.model).n_parameters() < 1_000_000
 
 
 def test_importing_minillm_is_light():

@@ -68,6 +68,7 @@ class GPTConfig:
     positions: str = "learned"  # learned | sinusoidal | rotary | alibi
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # the next matrix can learn the gain just as well, but GPT-2 has it
+    norm_eps: float = 1e-5  # GPT-2's; some later models have 1e-6
     norm_first: bool = True  # what each layer reads is normalised; in the first GPT, what it leaves
     activation: str = "gelu"  # gelu | gelu_tanh | relu2 | swiglu
     bias: bool = True  # GPT-2 has them in every layer; most models since have none

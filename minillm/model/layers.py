@@ -155,8 +155,8 @@ def make_norm(config):
     Built in chapter 6.
     """
     if config.norm == "rmsnorm":
-        return RMSNorm(config.d_model, gain=config.norm_gain)
-    return LayerNorm(config.d_model, gain=config.norm_gain, bias=config.bias)
+        return RMSNorm(config.d_model, gain=config.norm_gain, eps=config.norm_eps)
+    return LayerNorm(config.d_model, config.norm_gain, config.bias, config.norm_eps)
 
 
 def make_last_norm(config):

@@ -42,6 +42,8 @@ def check_block(config):
     check_heads(config.d_model, config.n_heads, config.n_heads)
     if not 0 <= config.dropout < 1:
         raise ValueError(f"dropout ({config.dropout}) must be at least 0 and below 1")
+    if not config.norm_eps > 0:
+        raise ValueError(f"norm_eps ({config.norm_eps}) must be above 0")
     check_choice(config, "norm", NORMS)
     check_choice(config, "activation", ACTIVATIONS)
 
@@ -70,6 +72,7 @@ class TransformerConfig:
     dropout: float = 0.0  # small models on plenty of text do not overfit; the paper's has 0.1
     norm: str = "layernorm"  # layernorm | rmsnorm
     norm_gain: bool = True  # a trained scale for each column, as in the paper
+    norm_eps: float = 1e-5  # torch's usual; it only counts for vectors smaller than about 0.01
     norm_first: bool = True  # the paper's norms came after; before, depth needs no warm-up
     activation: str = "gelu"  # gelu | gelu_tanh | relu2 | swiglu; the paper's was ReLU
     bias: bool = True  # as in the paper
@@ -92,8 +95,8 @@ class Block(nn.Module):
     """One layer of a Transformer: read the others, then think alone, each added to what was there.
 
     Args:
-        config: gives d_model, n_heads, d_ff, dropout, norm, norm_gain, norm_first, activation and
-            bias; a `TransformerConfig` or any other config with these fields.
+        config: gives d_model, n_heads, d_ff, dropout, norm, norm_gain, norm_eps, norm_first,
+            activation and bias; a `TransformerConfig` or any other config with these fields.
         cross: whether to read a second sequence too, between the two.
         attention: options for the self-attention, as for `MultiHeadAttention`: causal, rotary ...
 
@@ -140,6 +143,7 @@ class Encoder(nn.Module):
 
     Args:
         config: a `TransformerConfig`, or another with `n_layers` and the fields of a `Block`.
+        attention: options for every self-attention, as for `Block`.
 
     Called with vectors x (B, T, C) and a mask that broadcasts to (B, H, T, T), which may be None;
     returns (B, T, C).
@@ -148,9 +152,9 @@ class Encoder(nn.Module):
     Built in chapter 6.
     """
 
-    def __init__(self, config):
+    def __init__(self, config, **attention):
         super().__init__()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layers))
+        self.blocks = nn.ModuleList(Block(config, **attention) for _ in range(config.n_layers))
         self.norm = make_last_norm(config)
 
     def forward(self, x, mask=None):

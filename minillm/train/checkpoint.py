@@ -28,12 +28,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from minillm.model.bert import BERT, BertConfig
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.text import tokenizers
 
 FORMAT = "minillm checkpoint 1"
 NAME = re.compile(r"step-(\d+)(?:-(\d+))?")  # the second number: saved again at the same step
-MODELS = {"GPT": (GPT, GPTConfig)}  # what `load_model` can build, with its config
+MODELS = {
+    "GPT": (GPT, GPTConfig),
+    "BERT": (BERT, BertConfig),
+}  # what `load_model` can build, with its config
 
 
 @dataclass(frozen=True)

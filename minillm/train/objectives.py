@@ -4,7 +4,7 @@ A batch is a tuple of tensors. Its last tensor holds the targets, and a target o
 scored; the loss is the mean over the targets that are. So the loop can weigh the parts of a split
 batch, and the batches of a validation split, by the number of targets in each (`scored`).
 
-But: the masked-word objective of BERT comes with BERT, not here.
+But: what is hidden from BERT, and which texts are paired, is decided in `pairs.py`.
 """
 
 import torch
@@ -40,6 +40,54 @@ def causal_lm(model: nn.Module, batch: tuple[Tensor, Tensor], end: int | None = 
         logits = model(inputs, mask=same)
     # In float32 under autocast too: a sum over the vocabulary is where bfloat16 loses most.
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE)
+
+
+def masked_lm(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """The loss of guessing hidden words from both sides, alone.
+
+    Args:
+        model: a `BERT`.
+        batch: ids, segments, real, next_labels and targets, as `SentencePairs` gives them.
+    Returns: the mean over all scored targets, a scalar in nats per hidden token.
+
+    Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, task 1.
+    Built in chapter 9.
+    """
+    ids, segments, real, _, targets = batch
+    hidden = model.hidden(ids, segments, real)  # (B, T, C)
+    return hidden_words(model, hidden, targets)
+
+
+def masked_lm_and_next_sentence(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """BERT's loss: of guessing hidden words, plus of telling whether the second text goes on.
+
+    A pair counts as often as it has hidden words. So the parts of a split batch, weighed by their
+    hidden words, add up to the whole.
+
+    Args:
+        model, batch: as for `masked_lm`; next_labels (B,), 0 where the second text goes on.
+    Returns: the sum of two means over the scored targets, a scalar in nats.
+
+    Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, tasks 1 and 2.
+    Built in chapter 9.
+    """
+    ids, segments, real, next_labels, targets = batch
+    hidden = model.hidden(ids, segments, real)  # (B, T, C)
+    logits = model.next_sentence(hidden).float()
+    pair_losses = F.cross_entropy(logits, next_labels, reduction="none")  # (B,)
+    counts = (targets != IGNORE).sum(dim=1)  # (B,)
+    return hidden_words(model, hidden, targets) + (pair_losses * counts).sum() / counts.sum()
+
+
+def hidden_words(model: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss at the scored targets (B, T), from hidden vectors (B, T, C).
+
+    Logits are made for these places only: over a vocabulary they are most of the work.
+
+    Built in chapter 9.
+    """
+    chosen = targets != IGNORE  # (B, T)
+    return F.cross_entropy(model.unembed(hidden[chosen]).float(), targets[chosen])
 
 
 def scored(batch: tuple[Tensor, ...]) -> Tensor:

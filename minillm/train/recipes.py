@@ -3,7 +3,7 @@
 A recipe is three configs; `run` trains by it and reports. The command line and `minillm.zoo` start
 from the recipes here, so that a setting stands in one place.
 
-But: recipes for language models only.
+But: BERT's is in `bert_recipe.py`.
 """
 
 import dataclasses
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from minillm.model.gpt import GPT, GPTConfig
 from minillm.text import tokenizers
@@ -67,12 +68,12 @@ DRAFT = VILLAGE.changed(d_model=64, n_heads=2, n_layers=1, steps=700)
 
 
 class Result(NamedTuple):
-    """What `run` gives back; metrics are those of metrics.json.
+    """What a run gives back; metrics are those of metrics.json.
 
     Built in chapter 7.
     """
 
-    model: GPT
+    model: nn.Module
     tokenizer: Any
     history: History
     metrics: dict[str, Any]
@@ -88,6 +89,8 @@ def stored(folder: str | Path, corpus: str) -> Recipe:
     found = checkpoint.load(folder)
     if found.state is None or "text" not in found.notes:
         raise ValueError(f"{found.path}: holds a model only, no run to resume")
+    if found.model != "GPT":
+        raise ValueError(f"{found.path}: holds the run of a {found.model}, not of a GPT")
     if found.notes["corpus"] != corpus:
         raise ValueError(f"{folder}: was trained on {found.notes['corpus']}, not {corpus}")
     return Recipe(
@@ -129,10 +132,24 @@ def run(
         resume=resume,
         progress=progress,
     )
+    return report(model, text.tokenizer, history, folder, text.floor)
+
+
+def report(
+    model: nn.Module,
+    tokenizer: Any,
+    history: History,
+    folder: str | Path | None = None,
+    floor: float | None = None,
+) -> Result:
+    """A run's result; of a whole run with a folder, its metrics are written there too.
+
+    Built in chapter 7.
+    """
     metrics = {
         "val_loss": history.val_loss,
-        "floor": text.floor,
-        "ratio": history.val_loss / text.floor if text.floor and history.val_loss else None,
+        "floor": floor,
+        "ratio": history.val_loss / floor if floor and history.val_loss else None,
         "train_seconds": round(history.seconds, 2),
         "tokens_per_second": round(history.tokens_per_second, 1),
         "steps": len(history.losses),
@@ -142,4 +159,4 @@ def run(
         draft = Path(folder) / ".metrics.json.tmp"
         draft.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
         os.replace(draft, Path(folder) / "metrics.json")
-    return Result(model, text.tokenizer, history, metrics)
+    return Result(model, tokenizer, history, metrics)

@@ -24,12 +24,13 @@ def configs(draw, **fixed):
         "context_length": draw(st.integers(1, 9)),
         "n_heads": n_kv_heads * group,
         "n_kv_heads": n_kv_heads,
-        "d_model": n_kv_heads * group * draw(st.sampled_from((2, 6))),
+        "d_model": n_kv_heads * group * draw(st.sampled_from((4, 6))),
         "n_layers": draw(st.integers(1, 3)),
         "d_ff": draw(st.none() | st.integers(1, 20)),
         "positions": draw(st.sampled_from(("learned", "sinusoidal", "rotary", "alibi"))),
         "norm": draw(st.sampled_from(("layernorm", "rmsnorm"))),
         "norm_gain": draw(st.booleans()),
+        "norm_eps": draw(st.sampled_from((1e-5, 1e-2))),
         "norm_first": draw(st.booleans()),
         "activation": draw(st.sampled_from(("gelu", "gelu_tanh", "relu2", "swiglu"))),
         "bias": draw(st.booleans()),
@@ -65,6 +66,7 @@ def as_gpt2(model):
             vocab_size=c.vocab_size, n_positions=c.context_length, n_embd=c.d_model,
             n_head=c.n_heads, n_layer=c.n_layers, n_inner=c.d_ff, resid_pdrop=0.0,
             activation_function=activation, embd_pdrop=0.0, attn_pdrop=0.0,
+            layer_norm_epsilon=c.norm_eps,
             bos_token_id=None, eos_token_id=None,
         )
     ).eval()  # fmt: skip
@@ -106,14 +108,21 @@ def test_logits_and_gradients_equal_transformers_gpt2(data):
         n_layers=data.draw(st.integers(1, 3)),
         d_ff=data.draw(st.none() | st.integers(1, 50)),
         activation=data.draw(st.sampled_from(("gelu", "gelu_tanh"))),
+        norm_eps=data.draw(st.sampled_from((1e-5, 1e-2))),
     )
     model = random_model(config, data.draw(st.integers(0, 99)))
     theirs, pairs = as_gpt2(model)
-    ids = ids_for(config, data.draw(st.integers(1, 3)), config.context_length)
-    logits = model(ids)
-    expected = theirs(ids)
-    scale = max(1.0, expected.logits.abs().max().item())  # drawn weights make logits of any size
-    assert_close(logits / scale, expected.logits / scale, atol=1e-5, rtol=1e-5)
+    B, T = data.draw(st.integers(1, 3)), config.context_length
+    ids = ids_for(config, B, T)
+    padding = torch.tensor(data.draw(st.lists(st.integers(0, T - 1), min_size=B, max_size=B)))
+    real = torch.arange(T) >= padding[:, None]  # (B, T)
+    places = (real.cumsum(dim=1) - 1).clamp(min=0)
+    expected = theirs(ids, attention_mask=real.long(), position_ids=places).logits[real]
+    scale = max(1.0, expected.abs().max().item())  # drawn weights make logits of any size
+    assert_close(model(ids, real)[real] / scale, expected / scale, atol=1e-5, rtol=1e-5)
+
+    logits, expected = model(ids), theirs(ids).logits
+    assert_close(logits / scale, expected / scale, atol=1e-5, rtol=1e-5)
 
     F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
     theirs(ids, labels=ids).loss.backward()

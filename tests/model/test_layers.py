@@ -93,9 +93,11 @@ def test_each_position_is_on_its_own(layer):
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_config_gets_the_layers_that_it_names(norm, activation, bias):
     asked = SimpleNamespace(
-        d_model=12, d_ff=20, norm=norm, norm_gain=bias, activation=activation, bias=bias
-    )
+        d_model=12, d_ff=20, norm=norm, norm_gain=bias, norm_eps=0.5, activation=activation,
+        bias=bias,
+    )  # fmt: skip
     made = make_norm(asked)
+    assert made.eps == 0.5
     assert type(made) is {"layernorm": LayerNorm, "rmsnorm": RMSNorm}[norm]
     expected = 0 if not bias else 24 if norm == "layernorm" else 12
     assert sum(p.numel() for p in made.parameters()) == expected

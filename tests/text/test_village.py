@@ -96,7 +96,7 @@ def test_empirical_loss_equals_the_floor_within_its_standard_error():
     excess = []
     for story in village.stories(60, seed=4):
         for s in story.states:
-            _, logprob = oracle._walk(s, random.Random(f"{story.text} {s.n}"))
+            _, logprob = oracle.walk(s, random.Random(f"{story.text} {s.n}"))
             excess.append(-logprob - _entropy(root(s)))
     error = statistics.stdev(excess) / math.sqrt(len(excess))
     assert abs(statistics.mean(excess)) < 3.5 * error

@@ -179,7 +179,7 @@ def test_another_models_weights_are_refused(tmp_path):
     deeper.extra = nn.Linear(2, 2)
     with pytest.raises(ValueError, match=r"which lacks 'extra.bias'"):
         checkpoint.load_weights(deeper, path)
-    with pytest.raises(ValueError, match=r"a 'TinyModel'; known: \['GPT'\]"):
+    with pytest.raises(ValueError, match=r"a 'TinyModel'; known: \['GPT', 'BERT'\]"):
         checkpoint.load_model(tmp_path)
 
 

@@ -4,8 +4,15 @@ import math
 
 import torch
 
+from minillm.model.bert import BERT, BertConfig
 from minillm.model.gpt import GPT, GPTConfig
-from minillm.train.objectives import IGNORE, causal_lm, scored
+from minillm.train.objectives import (
+    IGNORE,
+    causal_lm,
+    masked_lm,
+    masked_lm_and_next_sentence,
+    scored,
+)
 
 
 def test_even_bets_cost_log_v():
@@ -38,3 +45,41 @@ def test_with_its_end_given_no_document_reads_another():
     expected = causal_lm(model, (alone[:, :-1], alone[:, 1:]))
     torch.testing.assert_close(causal_lm(model, (ids, targets), end=0), expected)
     assert abs(causal_lm(model, (ids, targets)) - expected) > 1e-4
+
+
+def bert_and_batch():
+    """A BERT, and two rows with three and one hidden words, the second padded."""
+    torch.manual_seed(0)
+    model = BERT(BertConfig(30, context_length=8, d_model=16, n_heads=2, n_layers=2)).eval()
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn(p.shape) * 0.2)
+    ids = torch.randint(30, (2, 8))
+    segments = torch.tensor([[0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 0, 0]])
+    real = torch.tensor([[True] * 8, [True] * 6 + [False] * 2])
+    targets = torch.full_like(ids, IGNORE)
+    targets[[0, 0, 0, 1], [1, 2, 5, 4]] = torch.tensor([7, 11, 13, 17])
+    return model, (ids, segments, real, torch.tensor([0, 1]), targets)
+
+
+def test_bert_is_asked_for_the_hidden_words_only():
+    model, batch = bert_and_batch()
+    ids, segments, real, _, targets = batch
+    logprobs = model(ids, segments, real).log_softmax(dim=-1)
+    places = [(0, 1), (0, 2), (0, 5), (1, 4)]
+    by_hand = [-logprobs[b, t, targets[b, t]] for b, t in places]
+    torch.testing.assert_close(masked_lm(model, batch), torch.stack(by_hand).mean())
+    other_padding = torch.where(real, ids, 29 - ids)
+    torch.testing.assert_close(
+        masked_lm_and_next_sentence(model, (other_padding, *batch[1:])),
+        masked_lm_and_next_sentence(model, batch),
+    )
+    assert scored(batch) == 4
+
+
+def test_a_pair_counts_as_often_as_it_has_hidden_words():
+    model, batch = bert_and_batch()
+    logits = model.next_sentence(model.hidden(*batch[:3])).log_softmax(dim=-1)
+    pairs = -(3 * logits[0, 0] + logits[1, 1]) / 4  # 0: the second text goes on; 1: it doesn't
+    both = masked_lm_and_next_sentence(model, batch)
+    torch.testing.assert_close(both, masked_lm(model, batch) + pairs)

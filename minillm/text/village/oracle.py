@@ -45,7 +45,8 @@ class Continuation(NamedTuple):
 # Sampling: walk one branch.
 
 
-def _walk(s: State, rng: random.Random) -> tuple[Said | None, float]:
+def walk(s: State, rng: random.Random) -> tuple[Said | None, float]:
+    """Draw the next sentence (None: the end) in state `s`, and its log-probability."""
     node, p = root(s), 1.0
     while type(node) is Choice:
         _, options, weights, then = node
@@ -74,7 +75,7 @@ def story(rng: random.Random) -> Story:
     """
     s, said, states, texts, total = START, [], [START], [], 0.0
     while True:
-        sentence, logprob = _walk(s, rng)
+        sentence, logprob = walk(s, rng)
         total += logprob
         if sentence is None:
             return Story(" ".join(texts), total, tuple(said), tuple(states))
