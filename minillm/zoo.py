@@ -23,7 +23,11 @@ from torch import nn
 import minillm
 from minillm.train import bert_recipe, checkpoint, recipes
 
-RECIPES = {"village-gpt": recipes.VILLAGE, "village-bert": bert_recipe.VILLAGE_BERT}
+RECIPES = {
+    "village-gpt": recipes.VILLAGE,
+    "village-draft": recipes.DRAFT,
+    "village-bert": bert_recipe.VILLAGE_BERT,
+}
 CODE = ("model", "text/tokenizers", "text/village", "train")  # what a trained model depends on
 
 
@@ -31,7 +35,8 @@ def load(name: str) -> tuple[nn.Module, Any]:
     """Return a trained model of the book and its tokenizer; train it first if need be.
 
     Args:
-        name: "village-gpt", the GPT of chapter 7, or "village-bert", the BERT of chapter 9.
+        name: "village-gpt", the GPT of chapter 7; "village-draft", a small one with the same
+            tokenizer, for chapter 8's speculative decoding; "village-bert", the BERT of chapter 9.
 
     Returns:
         The model, in eval mode on the CPU, and its tokenizer.

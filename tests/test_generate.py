@@ -9,16 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from minillm.generate import (
-    beam_search,
-    generate,
-    next_token_probs,
-    stream,
-    top_k_filter,
-    top_p_filter,
-)
+from minillm.generate import beam_search, generate, stream
 from minillm.model.cache import Reader
 from minillm.model.gpt import GPT, GPTConfig
+from minillm.sampling import next_token_probs, penalize, top_k_filter, top_p_filter
 
 quick = settings(max_examples=25, deadline=None)
 V = 11
@@ -92,7 +86,51 @@ def test_temperature_sharpens_and_flattens():
     assert_close(next_token_probs(logits).float(), logits.softmax(0))
     assert_close(next_token_probs(logits, 0.5).float(), (2 * logits).softmax(0))
     assert next_token_probs(logits, 1e-30).tolist() == [0, 0, 1]
+    assert next_token_probs(logits, 0).tolist() == [0, 0, 1]
     assert next_token_probs(logits, 1e30).tolist() == pytest.approx([1 / 3] * 3)
+
+
+# ---- the penalty on repetition
+
+
+@quick
+@given(st.lists(st.lists(st.integers(0, V - 1), max_size=9), min_size=1, max_size=3))
+def test_the_penalty_is_that_of_transformers(texts):
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    texts = [text or [0] for text in texts]
+    logits = torch.randn(len(texts), V)
+    theirs = RepetitionPenaltyLogitsProcessor(1.3)
+    for row, text in enumerate(texts):
+        expected = theirs(torch.tensor([text]), logits[row : row + 1].clone())
+        assert_close(penalize(logits, texts, 1.3)[row : row + 1], expected)
+
+
+@quick
+@given(st.lists(st.integers(0, V - 1), min_size=1), st.floats(1.01, 4))
+def test_the_penalty_never_makes_what_was_there_likelier(text, penalty):
+    logits = torch.randn(1, V)
+    before, after = logits.softmax(-1)[0], penalize(logits, [text], penalty).softmax(-1)[0]
+    assert_close(penalize(logits, [text], 1.0), logits)
+    seen = torch.tensor(sorted(set(text)))
+    assert before[seen].sum() >= after[seen].sum() - 1e-6
+    assert (logits == penalize(logits, [[]], penalty)).all()
+
+
+def test_the_penalty_looks_at_each_text_alone_prompt_and_all():
+    model = random_model(context_length=40)
+    options = {"temperature": 0, "repetition_penalty": 1e6}
+    prompts = [[1, 2], [3], [9, 9, 4]]
+    rows = generate(model, prompts, 5, **options)
+    assert rows == [generate(model, [prompt], 5, **options)[0] for prompt in prompts]
+    assert rows[0] == list(stream(model, prompts[0], 5, **options))
+    for prompt, row in zip(prompts, rows, strict=True):
+        logits = model(torch.tensor([prompt]))[0, -1]
+        free = [i for i in logits.argsort(descending=True).tolist() if i not in prompt]
+        assert logits[free[0]] < 0 or row[0] == free[0]
+    assert generate(model, prompts, 9, temperature=0) == generate(
+        model, prompts, 9, temperature=0, repetition_penalty=1.0
+    )
 
 
 # ---- sampling
@@ -257,7 +295,7 @@ def test_a_finished_text_waits_for_longer_ones_that_may_still_win():
     model = random_model(n_layers=1)
     chain = torch.tensor([[0.2, 0.6, 0.2], [0.0, 0.6, 0.4], [0.3, 0.3, 0.4]])
     model.hidden = lambda ids, real, cache: ids[..., None]
-    model.new_cache = list
+    model.new_cache = lambda: None  # all is read each time
     model.unembed = lambda x: chain[x[..., 0]].log()
     (best,) = beam_search(model, [1], 7, n_beams=1, stop_ids=[2])
     assert best.ids == [1] * 7 and best.score == pytest.approx(math.log(0.6))
@@ -289,6 +327,7 @@ def test_beams_go_past_the_context():
         ({"top_k": 0}, r"top_k \(0\) must be at least 1"),
         ({"top_p": 0.0}, r"top_p \(0.0\) must be above 0 and at most 1"),
         ({"top_p": 1.1}, r"top_p \(1.1\) must be above 0 and at most 1"),
+        ({"repetition_penalty": 0}, r"repetition_penalty \(0\) must be above 0; 1 is none"),
     ],
 )
 def test_errors_name_the_argument(options, message):

@@ -34,6 +34,17 @@ def test_the_first_load_trains_and_the_second_reads(tiny_zoo, capfd, monkeypatch
     assert not second.training
 
 
+def test_the_draft_has_the_tokens_of_village_gpt(tiny_zoo, monkeypatch):
+    tiny = recipes.DRAFT.changed(steps=3, stories=200, val_stories=5, warmup_steps=1)
+    monkeypatch.setattr(zoo, "RECIPES", {"village-gpt": TINY, "village-draft": tiny})
+    (_, tokenizer), (model, same) = zoo.load("village-gpt"), zoo.load("village-draft")
+    assert same.vocab == tokenizer.vocab and len(same) == model.config.vocab_size
+    text = "Rose had a rose.<|endoftext|>Anna was at the mill."
+    assert same.encode(text) == tokenizer.encode(text)
+    draft, large = recipes.DRAFT, recipes.VILLAGE  # and the whole recipes read the same stories
+    assert (draft.text, draft.train.seed) == (large.text, large.train.seed)
+
+
 def test_another_recipe_is_another_model(tiny_zoo, monkeypatch):
     zoo.load("village-gpt")
     monkeypatch.setattr(zoo, "RECIPES", {"village-gpt": TINY.changed(steps=4)})
@@ -84,7 +95,9 @@ def test_an_unknown_name_is_named_and_the_known_ones_are_listed():
 def test_the_recipe_is_under_a_million_weights():
     from minillm.model.gpt import GPT
 
-    assert GPT(recipes.VILLAGE.model).n_parameters() < 1_000_000
+    n = GPT(recipes.VILLAGE.model).n_parameters()
+    assert n < 1_000_000
+    assert GPT(recipes.DRAFT.model).n_parameters() < n / 7
     assert BERT(bert_recipe.VILLAGE_BERT.model).n_parameters() < 1_000_000
 
 

@@ -4,7 +4,10 @@ A causal model computes the same keys and values for a token whatever comes afte
 computed once. But: for self-attention only; nothing is shared between texts that start alike.
 """
 
+import contextlib
+
 import torch
+import torch.nn.functional as F
 
 
 class KeyValueCache:
@@ -31,12 +34,16 @@ class KeyValueCache:
         self.values[:, :, start : self.length] = v
         return self.keys[:, :, : self.length], self.values[:, :, : self.length]
 
+    def truncate(self, length):
+        """Forgets what came after the first `length` tokens; the next ones are written over it."""
+        self.length = min(self.length, length)
+
     def select(self, rows):
         """Makes row i of the batch what row rows[i] was; `rows` holds integers (B,)."""
         self.keys, self.values = self.keys[rows], self.values[rows]
 
 
-def pad_left(rows):
+def pad_left(rows, device=None):
     """Rows of ids of unequal length as one tensor, filled with id 0 on the left.
 
     Returns ids (B, T) and `real` (B, T), False on the filling, or None if nothing was filled.
@@ -47,16 +54,36 @@ def pad_left(rows):
     Built in chapter 8.
     """
     T = max(map(len, rows))
-    ids = torch.tensor([[0] * (T - len(row)) + row for row in rows])  # (B, T)
-    lengths = torch.tensor([len(row) for row in rows])[:, None]  # (B, 1)
-    real = torch.arange(T) >= T - lengths  # (B, T)
+    ids = torch.tensor([[0] * (T - len(row)) + row for row in rows], device=device)  # (B, T)
+    lengths = torch.tensor([len(row) for row in rows], device=device)[:, None]  # (B, 1)
+    real = torch.arange(T, device=device) >= T - lengths  # (B, T)
     return ids, None if real.all() else real
 
 
-class Reader:
-    """Reads growing texts side by side, and gives the logits of what comes next.
+@contextlib.contextmanager
+def at_rest(model):
+    """Within it a model reads without dropout and without oneDNN, then all is as it was.
 
-    A text longer than the model's context is read through a window. When the window is full, its
+    oneDNN's set-up takes longer than one token's GELU.
+
+    Built in chapter 8.
+    """
+    training, onednn = model.training, torch.backends.mkldnn.enabled
+    if training:
+        model.eval()
+    torch.backends.mkldnn.enabled = False
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = onednn
+        if training:
+            model.train()
+
+
+class Windows:
+    """Texts that grow side by side: what a model may still see of them, and what it has read.
+
+    A text longer than the model's context is seen through a window. When the window is full, its
     older half is dropped and the rest is read anew from position 0. Dropping one token at a time
     from the cache would not do: above the first layer, the cached keys and values of the others
     still hold what they read from the dropped one. Without the cache the window is the same, so
@@ -65,40 +92,22 @@ class Reader:
     Args:
         model: a `GPT`.
         texts: lists of ids, of any lengths above 0.
-        use_cache: whether to keep keys and values, or to read the window again for each token.
 
-    Source: Pope et al. 2022, arXiv:2211.05102, section 2, for the cache.
     Built in chapter 8.
     """
 
-    def __init__(self, model, texts, use_cache=True):
-        self.model, self.use_cache = model, use_cache
-        self.limit, self.device = model.config.context_length, model.tokens.weight.device
+    def __init__(self, model, texts):
+        self.model, self.limit = model, model.config.context_length
+        self.device = model.tokens.weight.device
         self.windows = [list(text[-self.limit :]) for text in texts]
-        self.cache = self.real = None
+        self.cache = self.real = None  # what was read, and which of it is no padding
 
-    @torch.inference_mode()
-    def logits(self):
-        """Logits (B, V) of the token after each text."""
-        if self.cache is None:
-            ids, real = pad_left(self.windows)
-            self.real = None if real is None else real.to(self.device)
-            self.cache = self.model.new_cache() if self.use_cache else None
-        else:
-            ids = torch.tensor([window[-1:] for window in self.windows])  # (B, 1)
-            if self.real is not None:
-                self.real = torch.cat((self.real, self.real.new_ones(len(ids), 1)), dim=1)
-        training, onednn = self.model.training, torch.backends.mkldnn.enabled
-        if training:
-            self.model.eval()  # no dropout
-        torch.backends.mkldnn.enabled = False  # its set-up takes longer than one token's GELU
-        try:
-            hidden = self.model.hidden(ids.to(self.device), self.real, self.cache)
-        finally:
-            torch.backends.mkldnn.enabled = onednn
-            if training:
-                self.model.train()
-        return self.model.unembed(hidden[:, -1])
+    def __len__(self):
+        return max(map(len, self.windows))
+
+    def room(self):
+        """How many ids can be added before a window slides."""
+        return self.limit - len(self)
 
     def append(self, ids):
         """Adds one id to each text."""
@@ -108,10 +117,51 @@ class Reader:
                 del window[: -max(1, self.limit // 2)]
                 self.cache = None
 
+    def rewind(self, n):
+        """Takes back the last n ids of each text, which no slide of its window lies between."""
+        for window in self.windows if n else ():
+            del window[-n:]
+        for layer in self.cache or ():
+            layer.truncate(len(self))
+        self.real = None if self.real is None else self.real[:, : len(self)]
+
     def select(self, rows):
         """Text i becomes a copy of text rows[i]."""
         self.windows = [list(self.windows[row]) for row in rows]
-        if self.real is not None:
-            self.real = self.real[rows]
+        self.real = None if self.real is None else self.real[rows]
         for layer in self.cache or ():
             layer.select(rows)
+
+
+class Reader(Windows):
+    """Reads growing texts side by side, and gives the logits of what comes next.
+
+    Args:
+        model, texts: as for `Windows`.
+        use_cache: whether to keep keys and values, or to read the window again for each token.
+
+    Source: Pope et al. 2022, arXiv:2211.05102, section 2, for the cache.
+    Built in chapter 8.
+    """
+
+    def __init__(self, model, texts, use_cache=True):
+        super().__init__(model, texts)
+        self.use_cache = use_cache
+
+    @torch.inference_mode()
+    def read(self, last=1):
+        """Reads what is new; logits (B, last, V) of the tokens after each text's last ones."""
+        if self.cache is None:
+            ids, self.real = pad_left(self.windows, self.device)
+            self.cache = self.model.new_cache() if self.use_cache else None
+        else:
+            new = len(self) - self.cache[0].length
+            ids = torch.tensor([w[-new:] for w in self.windows], device=self.device)  # (B, new)
+            self.real = None if self.real is None else F.pad(self.real, (0, new), value=True)
+        with at_rest(self.model):
+            hidden = self.model.hidden(ids, self.real, self.cache)  # (B, new, C)
+        return self.model.unembed(hidden[:, -last:])
+
+    def logits(self):
+        """Logits (B, V) of the token after each text."""
+        return self.read()[:, -1]

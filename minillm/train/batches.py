@@ -9,7 +9,7 @@ But: windows run across the ends of documents; what keeps those apart is the obj
 """
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -17,6 +17,89 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from minillm.train.objectives import IGNORE
+
+
+def check_tokens(tokens: np.ndarray, context_length: int) -> np.ndarray:
+    """Returns tokens of which windows can be cut; a ValueError says why they can't.
+
+    Built in chapter 7.
+    """
+    if tokens.ndim != 1 or not np.issubdtype(tokens.dtype, np.integer):
+        shape, dtype = tokens.shape, tokens.dtype
+        raise ValueError(f"tokens must be integers in one dimension, not {dtype} of {shape}")
+    if len(tokens) < context_length + 1:
+        raise ValueError(
+            f"{len(tokens):,} tokens are too few for context_length ({context_length}); "
+            "give a longer text or a shorter context"
+        )
+    return tokens
+
+
+def epoch_starts(seed: int, epoch: int, n_tokens: int, n_windows: int, T: int) -> np.ndarray:
+    """Where the windows of one epoch start, (n_windows,): cuts T apart, in a shuffled order.
+
+    All start 0 to T - 1 tokens later than they could, by a number drawn anew in each epoch.
+
+    Built in chapter 7.
+    """
+    generator = np.random.default_rng([seed, epoch])
+    spare = n_tokens - 1 - n_windows * T
+    offset = generator.integers(0, min(spare, T - 1) + 1)
+    return offset + generator.permutation(n_windows) * T
+
+
+def from_beginnings(starts: np.ndarray, ends: np.ndarray, T: int) -> np.ndarray:
+    """Moves each start back to where its document begins, if that is within one window.
+
+    Args:
+        starts: positions of tokens.
+        ends: positions of the tokens that end documents, rising; the next one begins there too.
+
+    Example: with an end at 5 and T = 4, starts 5, 7 and 9 become 5, 5 and 9.
+
+    Built in chapter 7.
+    """
+    if not len(ends):
+        return starts
+    before = ends[np.maximum(np.searchsorted(ends, starts, side="right") - 1, 0)]
+    near = (before <= starts) & (starts - before < T)
+    return np.where(near, before, starts)
+
+
+def cover(n_tokens: int, ends: np.ndarray, T: int) -> Iterator[tuple[int, int]]:
+    """Yields (start, skip) of windows that score each token once: not the first `skip` of each.
+
+    Built in chapter 7.
+    """
+    last = n_tokens - 1
+    start = done = 0  # tokens 1 ... done are scored
+    while done < last:
+        yield start, done - start
+        done = min(start + T, last)
+        begins = int(from_beginnings(np.array([done]), ends, T)[0])
+        # If its document began no later than this window, it is longer than one: no step back.
+        start = begins if begins > start else done
+
+
+def cut(
+    tokens: np.ndarray, starts: Sequence[int], skips: Sequence[int], T: int
+) -> tuple[Tensor, Tensor]:
+    """Cuts windows: inputs (B, T) and targets (B, T), int64, targets one token further on.
+
+    Args:
+        starts: of each window, the position of its first token.
+        skips: of each window, how many targets are IGNORE; so is what lies past the last token.
+
+    Built in chapter 7.
+    """
+    rows = np.zeros((len(starts), T + 1), dtype=np.int64)  # (B, T + 1)
+    scored = np.zeros((len(starts), T), dtype=bool)  # (B, T)
+    for b, (start, skip) in enumerate(zip(starts, skips, strict=True)):
+        window = tokens[start : start + T + 1]
+        rows[b, : len(window)] = window
+        scored[b, skip : len(window) - 1] = True
+    inputs, targets = rows[:, :-1], np.where(scored, rows[:, 1:], IGNORE)
+    return torch.from_numpy(inputs.copy()), torch.from_numpy(targets)
 
 
 class TokenWindows:
@@ -44,17 +127,8 @@ class TokenWindows:
     def __init__(
         self, tokens: ArrayLike, context_length: int, seed: int = 0, boundary: int | None = None
     ):
-        self.tokens = np.asarray(tokens)
-        if self.tokens.ndim != 1 or not np.issubdtype(self.tokens.dtype, np.integer):
-            shape, dtype = self.tokens.shape, self.tokens.dtype
-            raise ValueError(f"tokens must be integers in one dimension, not {dtype} of {shape}")
-        if len(self.tokens) < context_length + 1:
-            raise ValueError(
-                f"{len(self.tokens):,} tokens are too few for context_length ({context_length}); "
-                "give a longer text or a shorter context"
-            )
-        self.context_length = context_length
-        self.seed = seed
+        self.tokens = check_tokens(np.asarray(tokens), context_length)
+        self.context_length, self.seed = context_length, seed
         marks = self.tokens == boundary if boundary is not None else np.zeros(1, dtype=bool)
         self.ends = np.flatnonzero(marks)  # where documents end, and the next ones begin
         # The same number of windows in each epoch, wherever its cuts start.
@@ -68,8 +142,8 @@ class TokenWindows:
 
         Built in chapter 7.
         """
-        numbers = range(start, start + size)
-        return self._read([self._start(i) for i in numbers], [0] * size)
+        starts = [self._start(number) for number in range(start, start + size)]
+        return cut(self.tokens, starts, [0] * size, self.context_length)
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Every token but the first as a target, exactly once, in batches of `size` windows.
@@ -78,10 +152,9 @@ class TokenWindows:
 
         Built in chapter 7.
         """
-        windows = list(self._cover())
+        windows = list(cover(len(self.tokens), self.ends, self.context_length))
         for i in range(0, len(windows), size):
-            starts, skips = zip(*windows[i : i + size], strict=True)
-            yield self._read(starts, skips)
+            yield cut(self.tokens, *zip(*windows[i : i + size], strict=True), self.context_length)
 
     def fingerprint(self) -> str:
         """A checksum of the tokens and of how they are read, to tell two streams apart.
@@ -89,48 +162,15 @@ class TokenWindows:
         Built in chapter 7.
         """
         crc = zlib.crc32(np.ascontiguousarray(self.tokens))
-        shape = f"{self.context_length}-{len(self.ends)}"
-        return f"{len(self.tokens)}-{crc:08x}-{shape}-{self.seed}"
+        return f"{len(self.tokens)}-{crc:08x}-{self.context_length}-{len(self.ends)}-{self.seed}"
 
     def _start(self, number: int) -> int:
         """Where window `number` of the stream starts in the array."""
         epoch, k = divmod(number, self.n_windows)
         if epoch not in self._epochs:
-            generator = np.random.default_rng([self.seed, epoch])
-            spare = len(self.tokens) - 1 - self.n_windows * self.context_length
-            offset = generator.integers(0, min(spare, self.context_length - 1) + 1)
-            order = generator.permutation(self.n_windows)
+            T, n = self.context_length, len(self.tokens)
+            starts = epoch_starts(self.seed, epoch, n, self.n_windows, T)
             # A batch may straddle two epochs: keep the one before, forget the rest.
             self._epochs = {e: s for e, s in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = self._from_beginnings(offset + order * self.context_length)
+            self._epochs[epoch] = from_beginnings(starts, self.ends, T)
         return int(self._epochs[epoch][k])
-
-    def _from_beginnings(self, starts: np.ndarray) -> np.ndarray:
-        """Moves each start back to where its document begins, if that is within one window."""
-        if not len(self.ends):
-            return starts
-        before = self.ends[np.maximum(np.searchsorted(self.ends, starts, side="right") - 1, 0)]
-        near = (before <= starts) & (starts - before < self.context_length)
-        return np.where(near, before, starts)
-
-    def _cover(self) -> Iterator[tuple[int, int]]:
-        """(start, skip) of windows that score each token once: not the first `skip` of a window."""
-        T, last = self.context_length, len(self.tokens) - 1
-        start = done = 0  # tokens[1 : done + 1] are scored
-        while done < last:
-            yield start, done - start
-            done = min(start + T, last)
-            begins = int(self._from_beginnings(np.array([done]))[0])
-            # If its document began no later than this window, it is longer than one: no step back.
-            start = begins if begins > start else done
-
-    def _read(self, starts: list[int], skips: list[int]) -> tuple[Tensor, Tensor]:
-        T = self.context_length
-        rows = np.zeros((len(starts), T + 1), dtype=np.int64)  # (B, T + 1)
-        scored = np.zeros((len(starts), T), dtype=bool)  # (B, T)
-        for b, (start, skip) in enumerate(zip(starts, skips, strict=True)):
-            window = self.tokens[start : start + T + 1]
-            rows[b, : len(window)] = window
-            scored[b, skip : len(window) - 1] = True
-        inputs, targets = rows[:, :-1], np.where(scored, rows[:, 1:], IGNORE)
-        return torch.from_numpy(inputs.copy()), torch.from_numpy(targets)

@@ -82,51 +82,31 @@ def train(
 
     Built in chapter 7.
     """
-    if config.patience and val_data is None:
-        raise ValueError(f"patience ({config.patience}) needs val_data to watch")
-    if folder is not None and not resume and any(Path(folder).glob("step-*")):
-        raise ValueError(f"{folder}: holds a run already; resume it or choose another folder")
-    if resume and folder is None:
-        raise ValueError("resume needs the folder of the run to go on with")
+    _check_asked(config, val_data, folder, resume)
     random.seed(config.seed)
     torch.manual_seed(config.seed)
     device = choose_device(config.device)
     run = Run(model.to(device), config, data.fingerprint())
     if resume:
         run.restore(checkpoint.load(folder))
-    start = run.step
+    start, history = run.step, run.history
     called = torch.compile(model) if config.compile else model
-    history, amp = run.history, autocast(config.precision, device)
+    amp = autocast(config.precision, device)
     began = time.perf_counter() - history.seconds
     bar = tqdm(total=config.steps, initial=run.step, disable=not progress, unit="step")
     with bar, _ctrl_c() as asked:
         model.train()
         while not history.stopped:
-            tick = time.perf_counter()
-            batch = data.batch(run.step * config.batch_size, config.batch_size)
-            run.unread.append(backward(called, objective, batch, config.accumulation, amp))
-            if config.clip:
-                nn.utils.clip_grad_norm_(model.parameters(), config.clip)
-            run.optimizer.step(run.step)
-            run.optimizer.zero_grad()
-            run.step += 1
-            last = run.step == config.steps
-            if last or run.step % READ_EVERY == 0:
-                run.read_losses()
-            history.tokens += int(scored(batch))
-            history.step_seconds += time.perf_counter() - tick
-            if last:
+            update(run, called, objective, data, amp)
+            if run.step == config.steps:
                 history.stopped = "finished"
-            if val_data is not None and (last or _due(run.step, config.eval_every)):
+            if val_data is not None and (history.stopped or _due(run.step, config.eval_every)):
                 run.note_evaluation(evaluate(model, objective, val_data, config.eval_batch_size))
             if asked.is_set() and not history.stopped:
                 history.stopped = "interrupted"
             history.seconds = time.perf_counter() - began
-            if (
-                folder is not None
-                and not history.stopped
-                and _due(run.step, config.checkpoint_every)
-            ):
+            going_on = folder is not None and not history.stopped
+            if going_on and _due(run.step, config.checkpoint_every):
                 run.save(folder, tokenizer, notes)
             bar.set_postfix(_shown(history), refresh=False)
             bar.update()
@@ -136,6 +116,38 @@ def train(
         run.save(folder, tokenizer, notes)
     model.eval()
     return history
+
+
+def update(
+    run: Run,
+    model: nn.Module,
+    objective: Objective,
+    data: Data,
+    amp: contextlib.AbstractContextManager | None = None,
+) -> None:
+    """One step of a run: reads the next batch, follows its gradient, and notes what it was.
+
+    Args:
+        run: its weights, its optimizer and its count of steps move on by one step.
+        model: the run's, or a compiled copy of it.
+        objective, data: as for `train`.
+        amp: as for `backward`.
+    Raises: FloatingPointError if a loss was not finite; it looks at every tenth step.
+
+    Built in chapter 7.
+    """
+    config, history, began = run.config, run.history, time.perf_counter()
+    batch = data.batch(run.step * config.batch_size, config.batch_size)
+    run.unread.append(backward(model, objective, batch, config.accumulation, amp))
+    if config.clip:
+        nn.utils.clip_grad_norm_(run.model.parameters(), config.clip)
+    run.optimizer.step(run.step)
+    run.optimizer.zero_grad()
+    run.step += 1
+    if run.step == config.steps or run.step % READ_EVERY == 0:
+        run.read_losses()
+    history.tokens += int(scored(batch))
+    history.step_seconds += time.perf_counter() - began
 
 
 def backward(
@@ -186,6 +198,16 @@ def evaluate(model: nn.Module, objective: Objective, data: Data, batch_size: int
             count += n
     model.train(training)
     return total / count
+
+
+def _check_asked(config: TrainConfig, val_data: Any, folder: Any, resume: bool) -> None:
+    """Raises a ValueError for arguments of `train` that do not fit together."""
+    if config.patience and val_data is None:
+        raise ValueError(f"patience ({config.patience}) needs val_data to watch")
+    if folder is not None and not resume and any(Path(folder).glob("step-*")):
+        raise ValueError(f"{folder}: holds a run already; resume it or choose another folder")
+    if resume and folder is None:
+        raise ValueError("resume needs the folder of the run to go on with")
 
 
 def _due(step: int, every: int) -> bool:

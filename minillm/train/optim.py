@@ -83,6 +83,45 @@ def orthogonalize(matrices: Tensor) -> Tensor:
     return X.mT if tall else X
 
 
+def nesterov(params: list[Tensor], state: dict, momentum: float) -> list[Tensor]:
+    """Takes each gradient into its running mean; returns the means, the newest counted once more.
+
+    Args:
+        params: with gradients.
+        state: parameter -> what is remembered of it; the mean is kept under "momentum".
+        momentum: how much of the old mean stays.
+
+    Source: Nesterov 1983; here as in Sutskever et al. 2013, "On the importance of initialization
+    and momentum in deep learning".
+    Built in chapter 7.
+    """
+    for p in params:
+        if not state[p]:
+            state[p]["momentum"] = torch.zeros_like(p)
+    grads, means = [p.grad for p in params], [state[p]["momentum"] for p in params]
+    torch._foreach_lerp_(means, grads, 1 - momentum)
+    return torch._foreach_lerp(grads, means, momentum)
+
+
+def by_shape(
+    params: list[Tensor], updates: list[Tensor], parts: dict[Tensor, list[int]]
+) -> dict[torch.Size, list[tuple[Tensor, Tensor]]]:
+    """Cuts stacked matrices apart; returns (matrix, update) pairs, those of one shape together.
+
+    Args:
+        params, updates: of the same shapes.
+        parts: the heights of the matrices that a parameter stacks; one that isn't there is whole.
+
+    Built in chapter 7.
+    """
+    shapes: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
+    for p, update in zip(params, updates, strict=True):
+        heights = parts.get(p, [len(p)])
+        for pair in zip(p.split(heights), update.split(heights), strict=True):
+            shapes.setdefault(pair[0].shape, []).append(pair)
+    return shapes
+
+
 class Muon(torch.optim.Optimizer):
     """Momentum, then the nearest orthogonal matrix: every direction of the update counts the same.
 
@@ -118,25 +157,14 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         """Moves each matrix once; those of one shape go through the iteration together."""
         for group in self.param_groups:
-            lr, momentum = group["lr"], group["momentum"]
             params = [p for p in group["params"] if p.grad is not None]
-            for p in params:
-                if not self.state[p]:
-                    self.state[p]["momentum"] = torch.zeros_like(p)
-            grads, means = [p.grad for p in params], [self.state[p]["momentum"] for p in params]
-            torch._foreach_lerp_(means, grads, 1 - momentum)
-            updates = torch._foreach_lerp(grads, means, momentum)
-            torch._foreach_mul_(params, 1 - lr * group["weight_decay"])
-            shapes: dict[torch.Size, list[tuple[Tensor, Tensor]]] = {}
-            for p, update in zip(params, updates, strict=True):
-                heights = self.parts.get(p, [len(p)])
-                for pair in zip(p.split(heights), update.split(heights), strict=True):
-                    shapes.setdefault(pair[0].shape, []).append(pair)
-            for (rows, cols), pairs in shapes.items():
+            updates = nesterov(params, self.state, group["momentum"])
+            torch._foreach_mul_(params, 1 - group["lr"] * group["weight_decay"])
+            for (rows, cols), pairs in by_shape(params, updates, self.parts).items():
                 matrices, updates = zip(*pairs, strict=True)
                 directions = orthogonalize(torch.stack(updates)).unbind()
                 scale = max(1.0, rows / cols) ** 0.5
-                torch._foreach_add_(matrices, directions, alpha=-lr * scale)
+                torch._foreach_add_(matrices, directions, alpha=-group["lr"] * scale)
 
 
 def parameter_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
@@ -168,6 +196,55 @@ def parameter_groups(model: nn.Module) -> dict[str, dict[str, nn.Parameter]]:
     return groups
 
 
+def make_optimizers(model: nn.Module, config: "TrainConfig") -> list[torch.optim.Optimizer]:
+    """AdamW for all of a model's parameters, or Muon for hidden matrices and AdamW for the rest.
+
+    Each group of parameters has its highest rate under "peak".
+
+    Built in chapter 7.
+    """
+    groups = parameter_groups(model)
+    hidden, decayed = list(groups["hidden"].values()), list(groups["output"].values())
+    optimizers: list[torch.optim.Optimizer] = []
+    if config.optimizer == "muon" and hidden:
+        stacked = [m for m in model.modules() if isinstance(m, MultiHeadAttention)]
+        parts = {m.qkv.weight: [heads * m.d_head for heads in m.shares] for m in stacked}
+        options = {"momentum": config.muon_momentum, "weight_decay": config.weight_decay}
+        optimizers.append(
+            Muon([{"params": hidden, "peak": config.muon_lr}], parts=parts, **options)
+        )
+    else:
+        decayed += hidden
+    sets = [(decayed, config.weight_decay), (list(groups["other"].values()), 0.0)]
+    adamw = [{"params": p, "weight_decay": decay, "peak": config.lr} for p, decay in sets if p]
+    if adamw:
+        # fused: one pass over memory, four times faster than the loop on a CPU too.
+        betas = (config.beta1, config.beta2)
+        optimizers.append(torch.optim.AdamW(adamw, betas=betas, fused=True))
+    return optimizers
+
+
+def check_state(tensors: dict[str, Tensor], owners: dict[str, tuple]) -> None:
+    """Raises a ValueError for optimizer state that is another model's, or not whole.
+
+    Args:
+        tensors: by "parameter/what".
+        owners: parameter's name -> its optimizer and itself.
+
+    Built in chapter 7.
+    """
+    kept: dict[str, set[str]] = {}  # what is remembered of each parameter
+    for key in tensors:
+        name, _, what = key.rpartition("/")
+        if name not in owners:
+            raise ValueError(f"optimizer state is of another model: {key!r} belongs to nothing")
+        kept.setdefault(name, set()).add(what)
+    for name, whats in kept.items():
+        whole = {"momentum"} if isinstance(owners[name][0], Muon) else ADAMW_STATE
+        if whats != whole:
+            raise ValueError(f"optimizer state of {name} is {sorted(whats)}, not {sorted(whole)}")
+
+
 class Optimizer:
     """All of a model's optimizers behind one: AdamW alone, or Muon with AdamW for the rest.
 
@@ -179,32 +256,8 @@ class Optimizer:
     """
 
     def __init__(self, model: nn.Module, config: "TrainConfig"):
-        groups = parameter_groups(model)
-        self.config = config
-        self.names = {p: name for group in groups.values() for name, p in group.items()}
-        decayed = list(groups["output"].values())
-        self.optimizers: list[torch.optim.Optimizer] = []
-        if config.optimizer == "muon" and groups["hidden"]:
-            hidden = {"params": list(groups["hidden"].values()), "peak": config.muon_lr}
-            muon = Muon(
-                [hidden],
-                momentum=config.muon_momentum,
-                weight_decay=config.weight_decay,
-                parts={
-                    m.qkv.weight: [heads * m.d_head for heads in m.shares]
-                    for m in model.modules()
-                    if isinstance(m, MultiHeadAttention)
-                },
-            )
-            self.optimizers.append(muon)
-        else:
-            decayed += groups["hidden"].values()
-        sets = [(decayed, config.weight_decay), (list(groups["other"].values()), 0.0)]
-        adamw = [{"params": p, "weight_decay": decay, "peak": config.lr} for p, decay in sets if p]
-        if adamw:
-            # fused: one pass over memory, four times faster than the loop on a CPU too.
-            betas = (config.beta1, config.beta2)
-            self.optimizers.append(torch.optim.AdamW(adamw, betas=betas, fused=True))
+        self.config, self.optimizers = config, make_optimizers(model, config)
+        self.names = {p: name for name, p in model.named_parameters() if p.requires_grad}
 
     def step(self, step: int) -> None:
         """Moves the weights once, at the learning rate of `step`."""
@@ -220,36 +273,17 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything the optimizers remember, as tensors by "parameter/what"."""
-        return {
-            f"{self.names[p]}/{what}": value
-            for optimizer in self.optimizers
-            for p, state in optimizer.state.items()
-            for what, value in state.items()
-        }
+        states = [pair for optimizer in self.optimizers for pair in optimizer.state.items()]
+        return {f"{self.names[p]}/{what}": x for p, state in states for what, x in state.items()}
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Takes back what `state_dict` gave.
 
         Raises: ValueError, before anything is changed, if it is another model's or not whole.
         """
-        owners = {
-            self.names[p]: (o, p)
-            for o in self.optimizers
-            for g in o.param_groups
-            for p in g["params"]
-        }
-        kept: dict[str, set[str]] = {}  # what is remembered of each parameter
-        for key in tensors:
-            name, _, what = key.rpartition("/")
-            if name not in owners:
-                raise ValueError(f"optimizer state is of another model: {key!r} belongs to nothing")
-            kept.setdefault(name, set()).add(what)
-        for name, whats in kept.items():
-            whole = {"momentum"} if isinstance(owners[name][0], Muon) else ADAMW_STATE
-            if whats != whole:
-                raise ValueError(
-                    f"optimizer state of {name} is {sorted(whats)}, not {sorted(whole)}"
-                )
+        groups = [(o, group) for o in self.optimizers for group in o.param_groups]
+        owners = {self.names[p]: (o, p) for o, group in groups for p in group["params"]}
+        check_state(tensors, owners)
         for key, value in tensors.items():
             name, _, what = key.rpartition("/")
             optimizer, p = owners[name]
