@@ -58,7 +58,9 @@ def masked_lm(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     return hidden_words(model, hidden, targets)
 
 
-def masked_lm_and_next_sentence(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+def masked_lm_and_next_sentence(
+    model: nn.Module, batch: tuple[Tensor, ...], pair_weight: float = 1.0
+) -> Tensor:
     """BERT's loss: of guessing hidden words, plus of telling whether the second text goes on.
 
     A pair counts as often as it has hidden words. So the parts of a split batch, weighed by their
@@ -66,6 +68,7 @@ def masked_lm_and_next_sentence(model: nn.Module, batch: tuple[Tensor, ...]) -> 
 
     Args:
         model, batch: as for `masked_lm`; next_labels (B,), 0 where the second text goes on.
+        pair_weight: what the second loss is multiplied with. The paper's is 1.
     Returns: the sum of two means over the scored targets, a scalar in nats.
 
     Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, tasks 1 and 2.
@@ -76,7 +79,8 @@ def masked_lm_and_next_sentence(model: nn.Module, batch: tuple[Tensor, ...]) -> 
     logits = model.next_sentence(hidden).float()
     pair_losses = F.cross_entropy(logits, next_labels, reduction="none")  # (B,)
     counts = (targets != IGNORE).sum(dim=1)  # (B,)
-    return hidden_words(model, hidden, targets) + (pair_losses * counts).sum() / counts.sum()
+    pairs = (pair_losses * counts).sum() / counts.sum()
+    return hidden_words(model, hidden, targets) + pair_weight * pairs
 
 
 def hidden_words(model: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
