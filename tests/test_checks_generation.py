@@ -43,6 +43,10 @@ def softmaxed(probs, min_p):
     return not_normalised(probs, min_p).softmax(-1)
 
 
+def taken_out(probs, min_p):
+    return normal(probs[probs >= min_p * probs.max()])
+
+
 def min_p_in_place(probs, min_p):
     probs[probs < min_p * probs.amax(-1, keepdim=True)] = 0
     return normal(probs)
@@ -64,6 +68,16 @@ def divided_by_width(q, *rest):
 
 def root_of_tokens(q, k, v, keys, values):
     return step(q, k, v, keys, values, scale=1 / math.sqrt(len(keys) + 1))
+
+
+def scaled_weights(*args):
+    y, keys, values = step(*args, scale=1.0)
+    return y / math.sqrt(len(args[0])), keys, values
+
+
+def weights_only(q, k, v, keys, values):
+    _, keys, values = step(q, k, v, keys, values)
+    return (keys @ q / math.sqrt(len(q))).softmax(-1), keys, values
 
 
 def read_before_append(q, k, v, keys, values):
@@ -119,6 +133,11 @@ def first_place_only(ids, n):
     return set()
 
 
+def stops_early(ids, n):
+    start = ids[len(ids) - n + 1 :]
+    return {ids[i + n - 1] for i in range(len(ids) - n) if ids[i : i + n - 1] == start}
+
+
 def banned_list(ids, n):
     return sorted(right_banned(ids, n))
 
@@ -152,11 +171,23 @@ def only_one(ids, n, k):
     return right_look_up(ids, n, 1)
 
 
+def not_at_the_start(ids, n, k):
+    return right_look_up(ids, n, k, range(len(ids) - n - 1, 0, -1))
+
+
+def last_id_only(ids, n, k):
+    return right_look_up(ids, 1, k)
+
+
 def with_the_key(ids, n, k):
     for i in reversed(range(len(ids) - n)):
         if ids[i : i + n] == ids[len(ids) - n :]:
             return ids[i : i + k]
     return []
+
+
+def no_overlap(ids, n, k):
+    return right_look_up(ids, n, k, reversed(range(len(ids) - 2 * n + 1)))
 
 
 def none_at_the_end(ids, n, k):
@@ -177,10 +208,13 @@ def always_something(ids, n, k):
         ("min_p_filter", over_everything, "each row must sum to one"),
         ("min_p_filter", best_of_all, "the largest of each row"),
         ("min_p_filter", softmaxed, "no softmax"),
+        ("min_p_filter", taken_out, "leave it in its place"),
         ("min_p_filter", min_p_in_place, "changed its argument"),
         ("cached_step", no_scale, "the scale is missing"),
         ("cached_step", divided_by_width, "not by D"),
         ("cached_step", root_of_tokens, "not of the number of tokens"),
+        ("cached_step", scaled_weights, "before the softmax"),
+        ("cached_step", weights_only, "these are the weights"),
         ("cached_step", read_before_append, "append before you read"),
         ("cached_step", new_first, "comes last, not first"),
         ("cached_step", old_cache, "return the new ones too"),
@@ -191,13 +225,17 @@ def always_something(ids, n, k):
         ("banned", one_shorter, "compares n - 2 ids"),
         ("banned", minus_zero, "ids[-0:] is the whole"),
         ("banned", first_place_only, "take all of them"),
+        ("banned", stops_early, "one place early"),
         ("banned", banned_list, "expected a set"),
         ("banned", banned_pops, "changed its argument"),
         ("look_up_draft", first_place, "take the latest"),
         ("look_up_draft", end_itself, "leave out the end"),
         ("look_up_draft", no_limit, "at most k"),
         ("look_up_draft", only_one, "only one id"),
+        ("look_up_draft", not_at_the_start, "at place 0"),
+        ("look_up_draft", last_id_only, "of all 2 ids"),
         ("look_up_draft", with_the_key, "go on behind them"),
+        ("look_up_draft", no_overlap, "may overlap"),
         ("look_up_draft", none_at_the_end, "gave None"),
         ("look_up_draft", always_something, "propose nothing"),
     ],

@@ -48,6 +48,10 @@ def min_p_filter(attempt):
                 kept / kept.sum(),
                 "each row must sum to one: sum along the last dimension, with keepdim",
             ),
+            (
+                lambda got, shape=probs.shape: got.shape != shape,
+                "set what is dropped to zero, and leave it in its place",
+            ),
             (kept.softmax(dim=-1), "these are probabilities already: divide, no softmax"),
         ]
         expect(attempt(probs.clone(), min_p), _normal(kept), known=known)
@@ -91,7 +95,15 @@ def cached_step(attempt):
                 _read(q, all_keys, all_values, scale=1 / math.sqrt(T + 1)),
                 "the scale is the root of the width D, not of the number of tokens",
             ),
+            (
+                _read(q, all_keys, all_values, scale=1.0, after=1 / math.sqrt(D)),
+                "divide the scores by the root of D before the softmax, not the weights after it",
+            ),
             (lambda got: got.ndim == 2, "what is read is a vector (D,): take [0] of it"),
+            (
+                lambda got, n=T + 1: got.shape == (n,),
+                "these are the weights: multiply them with the values",
+            ),
         ]
         if T:
             known.append(
@@ -103,12 +115,12 @@ def cached_step(attempt):
         expect(got[0], attention(q[None], all_keys, all_values)[0], f"{what} what is read", known)
 
 
-def _read(q, keys, values, scale):
-    return (q @ keys.T * scale).softmax(dim=-1) @ values
+def _read(q, keys, values, scale, after=1.0):
+    return (q @ keys.T * scale).softmax(dim=-1) * after @ values
 
 
-def _banned(ids, n):
-    places = range(len(ids) - n + 1)
+def _banned(ids, n, skipped=0):
+    places = range(len(ids) - n + 1 - skipped)
     return {ids[i + n - 1] for i in places if ids[i : i + n - 1] == ids[len(ids) - n + 1 :]}
 
 
@@ -116,7 +128,8 @@ def _banned(ids, n):
 def banned(attempt):
     """Next tokens that would complete an n-gram that stands in the text."""
     cases = [([7, 8, 9, 7, 9, 7], 3), ([1, 2, 1, 3, 1], 2), ([1, 2, 3, 1, 2], 3), ([4, 4, 4], 2),
-             ([5, 6, 5], 1), ([1, 2, 3], 5), ([], 2), ([3], 2)]  # fmt: skip
+             ([5, 6, 5], 1), ([1, 2, 3], 5), ([], 2), ([3], 2), ([4, 4], 2),
+             ([5, 6], 1)]  # fmt: skip
     for ids, n in cases:
         right = _banned(ids, n)
         got = attempt(list(ids), n)
@@ -135,6 +148,8 @@ def banned(attempt):
             known.append((_banned(ids, n - 1), "compares n - 2 ids: the last n - 1 must agree"))
         if n == 1:
             known = [(set(), "with n = 1 every id of the text is banned: ids[-0:] is the whole")]
+        stopped = "stops one place early: the last n ids of the text are an n-gram too"
+        known.insert(0, (_banned(ids, n, skipped=1), stopped))
         last = [i for i in range(len(ids) - n, -1, -1) if ids[i : i + n - 1] == ids[1 - n :]]
         if n > 1 and len(right) > 1:
             known.append(
@@ -168,7 +183,7 @@ def look_up_draft(attempt):
     """What followed the latest earlier place of the last n tokens."""
     cases = [([1, 2, 3, 4, 1, 2], 2, 2), ([1, 2, 3, 9, 1, 2, 7, 8, 5, 1, 2], 2, 3),
              ([6, 6, 6], 1, 4), ([1, 2, 3], 1, 2), ([5, 1, 5], 2, 3), ([4], 1, 2),
-             ([7, 8, 7, 8, 7], 2, 5)]  # fmt: skip
+             ([7, 8, 7, 8, 7], 2, 5), ([6, 6, 6], 2, 4)]  # fmt: skip
     for ids, n, k in cases:
         right = _look_up(ids, n, k)
         got = attempt(list(ids), n, k)
@@ -180,8 +195,14 @@ def look_up_draft(attempt):
             (_look_up(ids, n, 1), "only one id: up to k that followed"),
         ]
         if at is None:
-            known = [(ids[-k:], "there is no earlier place: propose nothing, []")]
+            known = [
+                (ids[-k:], "there is no earlier place: propose nothing, []"),
+                (bool, f"there is no earlier place of all {n} ids: propose nothing, []"),
+            ]
         else:
             known.append((ids[at : at + k], "begins with the n ids themselves; go on behind them"))
-            known.append(([], "found nothing: leave out the end of the text itself, and only that"))
+            if at + n > len(ids) - n:
+                known.append(([], "the earlier place may overlap with the end of the text"))
+            behind = f"they stand earlier at place {at}, and what follows begins at {at + n}"
+            known.append(([], f"{behind}; leave out the end of the text itself"))
         expect(got, right, known=known)
