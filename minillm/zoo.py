@@ -54,7 +54,7 @@ def load(name: str) -> tuple[nn.Module, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):  # of two notebooks that ask at once, one trains, one waits
         if not (folder / "metrics.json").exists():
-            resume = any(folder.glob("step-*"))
+            resume = any(folder.rglob("step-*"))
             print(f"training {name}, once; it is kept in {home()}", file=sys.stderr)
             trainer = bert_recipe if isinstance(recipe, bert_recipe.BertRecipe) else recipes
             result = trainer.run(recipe, folder=folder, resume=resume, progress=True)

@@ -69,22 +69,48 @@ def test_a_run_that_was_stopped_goes_on(tiny_zoo, monkeypatch):
     assert resumed == [True]
 
 
-def test_a_bert_is_trained_kept_and_goes_on_too(tiny_zoo, monkeypatch):
-    recipe = dataclasses.replace(
-        bert_recipe.VILLAGE_BERT,
-        text=bert_recipe.PairsConfig(stories=60, val_stories=10),
-        model=BertConfig(1, d_model=16, n_heads=2, n_layers=1),
-        train=TrainConfig(steps=3, batch_size=4, checkpoint_every=2),
-    )
-    monkeypatch.setattr(zoo, "RECIPES", {"village-bert": recipe})
+TINY_BERT = dataclasses.replace(
+    bert_recipe.VILLAGE_BERT,
+    text=bert_recipe.PairsConfig(stories=60, val_stories=10),
+    model=BertConfig(1, d_model=16, n_heads=2, n_layers=1),
+    stages=tuple(
+        bert_recipe.Stage(share, weight, TrainConfig(steps=3, batch_size=4, checkpoint_every=2))
+        for share, weight in ((0.15, 5.0), (0.3, 1.0))
+    ),
+)
+
+
+def test_a_bert_is_trained_and_kept_too(tiny_zoo, monkeypatch):
+    monkeypatch.setattr(zoo, "RECIPES", {"village-bert": TINY_BERT})
     first, tokenizer = zoo.load("village-bert")
     assert isinstance(first, BERT) and not first.training
     assert first.config.vocab_size == len(tokenizer) and "[MASK]" in tokenizer.special_tokens
     ids = torch.tensor([tokenizer.encode("[CLS] Anna was at the [MASK]. [SEP]")])
-    folder = next(tiny_zoo.glob("village-bert-*/"))
-    (folder / "metrics.json").unlink()
-    again, _ = zoo.load("village-bert")  # the run is whole: nothing is left to train
+    again, _ = zoo.load("village-bert")
     assert torch.equal(first(ids), again(ids))
+
+
+@pytest.mark.parametrize("step", [2, 3, 5])
+def test_a_run_of_several_stages_that_was_stopped_in_any_goes_on(step, tmp_path, monkeypatch):
+    """The power goes after so many steps, in the first stage, between the two, in the second."""
+    whole = bert_recipe.run(TINY_BERT, progress=False).model
+    calls, objective = [], bert_recipe.masked_lm_and_next_sentence
+
+    def power_cut(model, batch, pair_weight):
+        if model.training:
+            calls.append(batch)
+            if len(calls) == step + 1:
+                raise ConnectionError
+        return objective(model, batch, pair_weight)
+
+    monkeypatch.setattr(bert_recipe, "masked_lm_and_next_sentence", power_cut)
+    with pytest.raises(ConnectionError):
+        bert_recipe.run(TINY_BERT, tmp_path, progress=False)
+    monkeypatch.setattr(bert_recipe, "masked_lm_and_next_sentence", objective)
+    resumed = bert_recipe.run(TINY_BERT, tmp_path, resume=True, progress=False).model
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert (tmp_path / "metrics.json").exists()
 
 
 def test_an_unknown_name_is_named_and_the_known_ones_are_listed():

@@ -174,32 +174,3 @@ class TokenWindows:
             self._epochs = {e: s for e, s in self._epochs.items() if e == epoch - 1}
             self._epochs[epoch] = from_beginnings(starts, self.ends, T)
         return int(self._epochs[epoch][k])
-
-
-class InTurn:
-    """Two streams as one: the first `n` examples of one, from then on the other's.
-
-    Args:
-        first, then: streams of like batches.
-        n: a multiple of the batch size.
-
-    Source: Bengio et al. 2009, Curriculum Learning, for easier examples first.
-    Built in chapter 9.
-    """
-
-    def __init__(self, first, then, n: int):
-        self.first, self.then, self.n = first, then, n
-
-    def batch(self, start: int, size: int) -> tuple[Tensor, ...]:
-        """Examples number start ... start + size - 1; all of the stream that the first is from."""
-        if start < self.n:
-            return self.first.batch(start, size)
-        return self.then.batch(start - self.n, size)
-
-    def in_order(self, size: int) -> Iterator[tuple[Tensor, ...]]:
-        """What the second stream has in order."""
-        return self.then.in_order(size)
-
-    def fingerprint(self) -> str:
-        """Both streams' checksums, and where one ends."""
-        return f"{self.first.fingerprint()}+{self.n}+{self.then.fingerprint()}"

@@ -13,12 +13,10 @@ import torch
 from minillm.model.bert import BERT, BertConfig
 from minillm.text import tokenizers, village
 from minillm.text.tokenizers import WordPieceTokenizer
-from minillm.train import checkpoint
-from minillm.train.batches import InTurn
 from minillm.train.config import TrainConfig
 from minillm.train.loop import train
 from minillm.train.objectives import masked_lm_and_next_sentence
-from minillm.train.pairs import OTHER, SAME, SentencePairs
+from minillm.train.pairs import SentencePairs
 from minillm.train.recipes import Result, report
 from minillm.train.texts import VALIDATION_SEED
 
@@ -34,58 +32,44 @@ class PairsConfig:
     stories: int = 20_000  # to learn from
     val_stories: int = 1000  # to evaluate on
     n_sentences: int = 3  # of the second text; one alone fits into too many stories
-    easy_examples: int = 38_400  # with negatives from other stories; then from the same one too
-    pair_weight: float = 15.0  # one label a row is drowned by ten hidden words, each of many bits
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a run: how many of the words are hidden, what a pair counts, how it is trained.
+
+    Built in chapter 9.
+    """
+
+    share: float
+    pair_weight: float
+    train: TrainConfig
 
 
 @dataclass(frozen=True)
 class BertRecipe:
-    """The three configs of a run. The model's vocab_size is replaced by the tokenizer's.
+    """Texts, model and stages of a run. The model's vocab_size is replaced by the tokenizer's.
 
     Built in chapter 9.
     """
 
     text: PairsConfig
     model: BertConfig
-    train: TrainConfig
+    stages: tuple[Stage, ...]
 
 
+MUON = {"batch_size": 64, "optimizer": "muon", "lr": 5e-3, "warmup_steps": 50, "decay": "linear"}
 # A BERT of under a million weights that learns the village in two and a half minutes on two cores.
+# A row has one label and several hidden words, which drown it: so at first the label counts more,
+# and fewer words are hidden, until the model can tell what goes on; then the words are learned.
 VILLAGE_BERT = BertRecipe(
     PairsConfig(),
     BertConfig.modern(PairsConfig.vocab_size),
-    TrainConfig(
-        steps=900,
-        batch_size=64,
-        optimizer="muon",
-        lr=5e-3,
-        warmup_steps=50,
-        decay="linear",
-        final_lr=0.0,
+    (
+        Stage(share=0.15, pair_weight=15.0, train=TrainConfig(**MUON, steps=350, final_lr=1.0)),
+        Stage(share=0.3, pair_weight=4.0, train=TrainConfig(**MUON, steps=400, final_lr=0.0)),
     ),
 )
-
-
-def pairs(
-    config: PairsConfig, context_length: int, seed: int, tokenizer: WordPieceTokenizer | None = None
-) -> tuple[InTurn, SentencePairs]:
-    """The pairs to learn from and those held out; the tokenizer is learned unless it is given.
-
-    Built in chapter 9.
-    """
-    told = village.stories(config.stories, seed)
-    held_out = village.stories(config.val_stories, VALIDATION_SEED)
-    if tokenizer is None:
-        tokenizer = WordPieceTokenizer.train((story.text for story in told), config.vocab_size)
-
-    def paired(stories, negatives):
-        texts = [village.sentences(story.text) for story in stories]
-        m = config.n_sentences
-        return SentencePairs(texts, tokenizer, context_length, seed, negatives, m)
-
-    both = (OTHER, SAME)
-    data = InTurn(paired(told, (OTHER,)), paired(told, both), config.easy_examples)
-    return data, paired(held_out, both)
 
 
 def run(
@@ -97,25 +81,52 @@ def run(
 ) -> Result:
     """Trains a BERT by a recipe; writes checkpoints and metrics.json where there is a folder.
 
+    Every stage but the last has its checkpoints in a folder of its own, inside.
+
     Raises: as `train`.
 
     Built in chapter 9.
     """
-    seed, T = recipe.train.seed, recipe.model.context_length
-    tokenizer = tokenizers.load(checkpoint.latest(folder)) if resume else None
-    data, val_data = pairs(recipe.text, T, seed, tokenizer)
-    torch.manual_seed(seed)
-    model = BERT(dataclasses.replace(recipe.model, vocab_size=len(val_data.tokenizer)))
-    history = train(
-        model,
-        functools.partial(masked_lm_and_next_sentence, pair_weight=recipe.text.pair_weight),
-        data,
-        recipe.train,
-        val_data=val_data,
-        folder=folder,
-        tokenizer=val_data.tokenizer,
-        notes={"corpus": "village", "pairs": dataclasses.asdict(recipe.text)},
-        resume=resume,
-        progress=progress,
+    tokenizer = _stored_tokenizer(folder) if resume else None
+    text, seed, T = recipe.text, recipe.stages[0].train.seed, recipe.model.context_length
+    told, held_out = (
+        [village.sentences(story.text) for story in village.stories(n, of)]
+        for n, of in ((text.stories, seed), (text.val_stories, VALIDATION_SEED))
     )
-    return report(model, val_data.tokenizer, history, folder)
+    if tokenizer is None:
+        texts = (" ".join(sentences) for sentences in told)
+        tokenizer = WordPieceTokenizer.train(texts, text.vocab_size)
+    torch.manual_seed(seed)
+    model = BERT(dataclasses.replace(recipe.model, vocab_size=len(tokenizer)))
+    val_data = SentencePairs(held_out, tokenizer, T, n_sentences=text.n_sentences)
+    for number, stage in enumerate(recipe.stages, start=1):
+        place = _place(folder, number, len(recipe.stages))
+        history = train(
+            model,
+            functools.partial(masked_lm_and_next_sentence, pair_weight=stage.pair_weight),
+            SentencePairs(
+                told, tokenizer, T, seed + number, n_sentences=text.n_sentences, share=stage.share
+            ),
+            stage.train,
+            val_data=val_data,
+            folder=place,
+            tokenizer=tokenizer,
+            notes={"corpus": "village", "pairs": dataclasses.asdict(text)},
+            resume=resume and any(place.glob("step-*")),
+            progress=progress,
+        )
+        if history.stopped == "interrupted":
+            break
+    return report(model, tokenizer, history, folder)
+
+
+def _place(folder: str | Path | None, number: int, n_stages: int) -> Path | None:
+    """Where the checkpoints of a stage are."""
+    if folder is None:
+        return None
+    return Path(folder) if number == n_stages else Path(folder) / f"stage-{number}"
+
+
+def _stored_tokenizer(folder: str | Path) -> WordPieceTokenizer:
+    """The tokenizer of a run that was stopped in any stage."""
+    return tokenizers.load(max(Path(folder).rglob("tokenizer.json")))

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.train.batches import InTurn, TokenWindows
+from minillm.train.batches import TokenWindows
 from minillm.train.objectives import IGNORE, scored
 
 
@@ -141,14 +141,3 @@ def test_training_windows_begin_where_documents_do_if_they_are_short():
     short = inputs[:, 0] != 99  # the long one is cut anywhere, as it doesn't fit
     assert (inputs[short, 0] == END).all() and short.float().mean() > 0.5
     assert len(set(inputs[~short].flatten().tolist())) <= 3
-
-
-def test_in_turn_gives_the_first_stream_and_then_the_other():
-    first, then = (TokenWindows(np.arange(n), 7) for n in (50, 90))
-    both = InTurn(first, then, 8)
-    for start, expected in ((0, first.batch(0, 4)), (4, first.batch(4, 4)), (8, then.batch(0, 4))):
-        for ours, theirs in zip(both.batch(start, 4), expected, strict=True):
-            assert torch.equal(ours, theirs)
-    assert len([*both.in_order(5)]) == len([*then.in_order(5)])
-    others = InTurn(then, first, 8), InTurn(first, then, 4), InTurn(first, first, 8)
-    assert len({stream.fingerprint() for stream in (both, *others)}) == 4
