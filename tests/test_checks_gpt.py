@@ -43,6 +43,22 @@ def last_target_only(ids, starts, T):
     return rows(ids, starts, T)[:, :-1], rows(ids, starts, T)[:, -1]
 
 
+def next_window(ids, starts, T):
+    return rows(ids, starts, T)[:, :-1], rows(ids, [start + T for start in starts], T)[:, :-1]
+
+
+def one_late(ids, starts, T):
+    return next_ones(ids, [start + 1 for start in starts], T)
+
+
+def in_lists(ids, starts, T):
+    return [list(pair) for pair in next_ones(ids, starts, T)]
+
+
+def next_ones(ids, starts, T):
+    return rows(ids, starts, T)[:, :-1], rows(ids, starts, T)[:, 1:]
+
+
 def in_columns(ids, starts, T):
     return rows(ids, starts, T)[:, :-1].T, rows(ids, starts, T)[:, 1:].T
 
@@ -83,6 +99,11 @@ def absolute_values(gradients, max_norm):
     return [g * min(1.0, (max_norm / total).item()) for g in gradients]
 
 
+def root_of_the_mean(gradients, max_norm):
+    length = torch.cat([g.flatten() for g in gradients]).square().mean().sqrt()
+    return [g * min(1.0, (max_norm / length).item()) for g in gradients]
+
+
 def to_length_one(gradients, max_norm):
     total = sum(g.square().sum() for g in gradients).sqrt()
     return [g / total if total > max_norm else g for g in gradients]
@@ -120,6 +141,15 @@ def no_warmup(step, steps, warmup, decay, peak):
 
 def above_the_peak(step, steps, warmup, decay, peak):
     return peak * min((step + 1) / warmup, (steps - step) / decay)
+
+
+def the_largest(step, steps, warmup, decay, peak):
+    return peak * max(1.0, (step + 1) / warmup, (steps - step) / decay)
+
+
+def rises_at_the_end(step, steps, warmup, decay, peak):
+    done = (step - (steps - decay)) / decay
+    return peak * min(1.0, (step + 1) / warmup, done if done > 0 else 1.0)
 
 
 def falls_at_once(step, steps, warmup, decay, peak):
@@ -165,6 +195,11 @@ def decay_without_rate(p, gradient, m, lr, beta1, beta2, decay):
     return p * (1 - decay) - lr * step, mixture(gradient, m, beta2)
 
 
+def decay_after_the_step(p, gradient, m, lr, beta1, beta2, decay):
+    p = p - lr * mixture(gradient, m, beta1).sign()
+    return p * (1 - lr * decay), mixture(gradient, m, beta2)
+
+
 def no_decay(p, gradient, m, lr, beta1, beta2, decay):
     return p - lr * mixture(gradient, m, beta1).sign(), mixture(gradient, m, beta2)
 
@@ -172,6 +207,15 @@ def no_decay(p, gradient, m, lr, beta1, beta2, decay):
 def uphill(p, gradient, m, lr, beta1, beta2, decay):
     step = mixture(gradient, m, beta1).sign()
     return p * (1 - lr * decay) + lr * step, mixture(gradient, m, beta2)
+
+
+def no_rate(p, gradient, m, lr, beta1, beta2, decay):
+    return p * (1 - lr * decay) - mixture(gradient, m, beta1).sign(), mixture(gradient, m, beta2)
+
+
+def m_from_c(p, gradient, m, lr, beta1, beta2, decay):
+    c = mixture(gradient, m, beta1)
+    return p * (1 - lr * decay) - lr * c.sign(), mixture(gradient, c, beta2)
 
 
 def m_kept(p, gradient, m, lr, beta1, beta2, decay):
@@ -206,6 +250,9 @@ def p_alone(p, gradient, m, lr, beta1, beta2, decay):
         ("next_token_batch", rolled, "came round"),
         ("next_token_batch", shifted_back, "the wrong way"),
         ("next_token_batch", last_target_only, "every position has a target"),
+        ("next_token_batch", next_window, "not by T"),
+        ("next_token_batch", one_late, "not one token after"),
+        ("next_token_batch", in_lists, "into one tensor"),
         ("next_token_batch", in_columns, "a row for each start"),
         ("next_token_batch", one_row, "stack them"),
         ("next_token_batch", one_tensor, "two tensors"),
@@ -215,6 +262,7 @@ def p_alone(p, gradient, m, lr, beta1, beta2, decay):
         ("clip", no_root, "the root is missing"),
         ("clip", sum_of_lengths, "add their squares"),
         ("clip", absolute_values, "absolute values"),
+        ("clip", root_of_the_mean, "not of their mean"),
         ("clip", to_length_one, "multiply by max_norm"),
         ("clip", in_place, "changed its argument"),
         ("clip", untouched, "as long as they were"),
@@ -224,6 +272,8 @@ def p_alone(p, gradient, m, lr, beta1, beta2, decay):
         ("late_fall", no_fall, "the fall at the end is missing"),
         ("late_fall", no_warmup, "the warm-up is missing"),
         ("late_fall", above_the_peak, "never above the peak"),
+        ("late_fall", the_largest, "the smallest of the three"),
+        ("late_fall", rises_at_the_end, "that rises"),
         ("late_fall", falls_at_once, "over the last `decay` steps"),
         ("late_fall", falls_from_decay, "how many steps the fall takes"),
         ("lion", no_sign, "the sign is missing"),
@@ -232,8 +282,11 @@ def p_alone(p, gradient, m, lr, beta1, beta2, decay):
         ("lion", betas_swapped, "c is mixed with beta1"),
         ("lion", decay_in_the_sign, "through the sign"),
         ("lion", decay_without_rate, "multiplied by lr"),
+        ("lion", decay_after_the_step, "before the step"),
         ("lion", no_decay, "the weight decay is missing"),
         ("lion", uphill, "that climbs"),
+        ("lion", no_rate, "lr is missing"),
+        ("lion", m_from_c, "not from c"),
         ("lion", m_kept, "m did not move"),
         ("lion", m_of_signs, "no sign there"),
         ("lion", gradient_alone, "mix m in"),

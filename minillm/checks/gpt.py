@@ -8,7 +8,7 @@ from minillm.checks import difference, exercise, expect, require
 @exercise("7.1")
 def next_token_batch(attempt):
     """Inputs and targets of windows cut from one row of ids."""
-    ids = torch.tensor([40, 3, 17, 8, 25, 31, 6, 12, 9, 28, 14, 2])
+    ids = torch.tensor([40, 3, 17, 8, 25, 31, 6, 12, 9, 28, 14, 2, 19, 22, 5, 33])
     for starts, T in [([0, 5, 2], 4), ([7], 3), ([8, 1], 3)]:
         got = attempt(ids.clone(), list(starts), T)
         pair = isinstance(got, tuple | list) and len(got) == 2
@@ -19,13 +19,21 @@ def next_token_batch(attempt):
         what = f"next_token_batch(ids, {starts}, T={T})"
         longer = torch.stack([ids[s : s + T + 1] for s in starts])
         flat = torch.stack([ids[s] for s in starts])
+        following = torch.stack([ids[s + T : s + 2 * T] for s in starts])
         known = [
-            (targets, "these are the targets: return the inputs first"),
             (longer, "T + 1 columns: the inputs are all but the last of them"),
             (inputs[:, :-1], "one column short: cut T + 1 tokens before you split them"),
             (inputs.T, "a row for each start, please: this has a column for each"),
             (inputs.flatten(), "the windows stand in one row: stack them"),
             (flat, "these are the first tokens alone"),
+        ]
+        swapped = not difference(got[1], inputs)
+        begin = "a window begins at its start, not one token after"
+        known = [
+            (targets, "these are the targets: return the inputs first" if swapped else begin),
+            *known,
+            (lambda got: isinstance(got, list | tuple), "stack the windows into one tensor"),
+            (lambda got: getattr(got, "ndim", 2) == 1, "the windows stand in one row: stack them"),
         ]
         expect(got[0], inputs, f"{what}: the inputs", known)
         known = [
@@ -35,6 +43,7 @@ def next_token_batch(attempt):
             (inputs[:, 1:], "one column short: the last input has a target too"),
             (targets[:, -1], "every position has a target, not the last one alone"),
             (longer, "T + 1 columns: the targets are all but the first of them"),
+            (following, "that is the window after this one: shift by one token, not by T"),
         ]
         expect(got[1], targets, f"{what}: the targets", known)
 
@@ -51,7 +60,7 @@ def clip(attempt):
         right = [g * min(1.0, (max_norm / total).item()) for g in gradients]
         what = f"gradients {total:.4g} long together, max_norm={max_norm}: clip"
         each = [g * min(1.0, (max_norm / (g.norm() + 1e-9)).item()) for g in gradients]
-        squares = total**2
+        squares, n = total**2, sum(g.numel() for g in gradients)
         known = [
             (each, "each tensor was clipped on its own: one factor for all keeps the direction"),
             (
@@ -83,6 +92,10 @@ def clip(attempt):
                 [g * min(1.0, max_norm / sum(g.abs().sum() for g in gradients)) for g in gradients],
                 "the length is the root of the sum of squares, not the sum of absolute values",
             ),
+            (
+                [g * min(1.0, (max_norm / total * n**0.5).item()) for g in gradients],
+                "the length is the root of the sum of squares, not of their mean",
+            ),
             (gradients, "they are as long as they were"),
         ]
         expect(list(got), right, what, known)
@@ -109,6 +122,8 @@ def late_fall(attempt):
                 (peak * min(1, up), "the fall at the end is missing"),
                 (peak * min(1, down), "the warm-up is missing"),
                 (peak * min(up, down), "never above the peak"),
+                (peak * max(1, up, down), "take the smallest of the three, not the largest"),
+                (peak * min(1, up, max(0, 1 - down) or 1), "that rises: count the steps left"),
                 (peak * min(1, up, whole), "it should fall over the last `decay` steps only"),
                 (peak * min(1, up, at_decay), "`decay` is how many steps the fall takes"),
             ]
@@ -147,6 +162,7 @@ def lion(attempt):
             (m, "m did not move"),
             (c, "m moves with beta2; beta1 is for the mixture"),
             ((1 - beta2) * m + beta2 * gradient, "beta2 is the share of the old m that stays"),
+            (beta2 * c + (1 - beta2) * gradient, "m moves from the old m, not from c"),
             (m + gradient, "m is a running mean: beta2 * m + (1 - beta2) * gradient"),
             (c.sign(), "m keeps its size: no sign there"),
             (moved.sign(), "m keeps its size: no sign there"),
@@ -155,11 +171,13 @@ def lion(attempt):
         through = "the decay went through the sign: it multiplies p by 1 - lr * decay"
         known = [
             (_lion(p, gradient, m, *setting, bend=lambda c: c), "the sign is missing"),
+            (_lion(p, gradient, m, *setting, way=-1 / lr), "the step is lr long: lr is missing"),
             (_lion(p, gradient, m, *setting, way=1), "that climbs: subtract the step"),
             (_lion(p, gradient, m, *setting, shrink=1), "the weight decay is missing"),
             (p - lr * (c + decay * p).sign(), through),
             (_lion(p, gradient + decay * p, m, *setting, shrink=1), through),
             (_lion(p, gradient, m, *setting, shrink=1 - decay), "the decay is multiplied by lr"),
+            ((p - lr * c.sign()) * (1 - lr * decay), "decay the old p, before the step"),
             (_lion(p, gradient, m, *setting, old=moved), "c is made of the old m, not the new one"),
             (_lion(p, gradient, m, *setting, mix=beta2), "c is mixed with beta1; beta2 is for m"),
             (_lion(p, gradient, m, *setting, mix=0), "the gradient's sign alone: mix m in"),
