@@ -74,8 +74,8 @@ TINY_BERT = dataclasses.replace(
     text=bert_recipe.PairsConfig(stories=60, val_stories=10),
     model=BertConfig(1, d_model=16, n_heads=2, n_layers=1),
     stages=tuple(
-        bert_recipe.Stage(share, weight, TrainConfig(steps=3, batch_size=4, checkpoint_every=2))
-        for share, weight in ((0.15, 5.0), (0.3, 1.0))
+        bert_recipe.Stage(TrainConfig(steps=3, batch_size=4, checkpoint_every=2), pairs_only)
+        for pairs_only in (True, False)
     ),
 )
 
@@ -94,19 +94,17 @@ def test_a_bert_is_trained_and_kept_too(tiny_zoo, monkeypatch):
 def test_a_run_of_several_stages_that_was_stopped_in_any_goes_on(step, tmp_path, monkeypatch):
     """The power goes after so many steps, in the first stage, between the two, in the second."""
     whole = bert_recipe.run(TINY_BERT, progress=False).model
-    calls, objective = [], bert_recipe.masked_lm_and_next_sentence
+    hidden, calls = BERT.hidden, []
 
-    def power_cut(model, batch, pair_weight):
-        if model.training:
-            calls.append(batch)
-            if len(calls) == step + 1:
-                raise ConnectionError
-        return objective(model, batch, pair_weight)
+    def power_cut(model, *inputs):
+        calls.append(model.training)
+        if sum(calls) == step + 1:
+            raise ConnectionError
+        return hidden(model, *inputs)
 
-    monkeypatch.setattr(bert_recipe, "masked_lm_and_next_sentence", power_cut)
-    with pytest.raises(ConnectionError):
+    with monkeypatch.context() as cut, pytest.raises(ConnectionError):
+        cut.setattr(BERT, "hidden", power_cut)
         bert_recipe.run(TINY_BERT, tmp_path, progress=False)
-    monkeypatch.setattr(bert_recipe, "masked_lm_and_next_sentence", objective)
     resumed = bert_recipe.run(TINY_BERT, tmp_path, resume=True, progress=False).model
     for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(a, b)

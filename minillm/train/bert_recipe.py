@@ -4,7 +4,6 @@ But: the village only, because other texts don't come cut into sentences.
 """
 
 import dataclasses
-import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,12 @@ from minillm.text import tokenizers, village
 from minillm.text.tokenizers import WordPieceTokenizer
 from minillm.train.config import TrainConfig
 from minillm.train.loop import train
-from minillm.train.objectives import masked_lm_and_next_sentence
-from minillm.train.pairs import SentencePairs
+from minillm.train.objectives import masked_lm_and_next_sentence, next_sentence
+from minillm.train.pairs import FATES, HIDDEN_SHARE, SentencePairs
 from minillm.train.recipes import Result, report
 from minillm.train.texts import VALIDATION_SEED
+
+ALL_SEEN = (0.0, 0.0, 1.0)  # the fates of words that are scored and stay
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,14 @@ class PairsConfig:
 
 @dataclass(frozen=True)
 class Stage:
-    """One part of a run: how many of the words are hidden, what a pair counts, how it is trained.
+    """One part of a run.
 
     Built in chapter 9.
     """
 
-    share: float
-    pair_weight: float
     train: TrainConfig
+    pairs_only: bool = False  # every word is seen, and only next sentences are learned
+    share: float = HIDDEN_SHARE  # of the words that are hidden; BERT's, more gives more to learn
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,16 @@ class BertRecipe:
     stages: tuple[Stage, ...]
 
 
-MUON = {"batch_size": 64, "optimizer": "muon", "lr": 5e-3, "warmup_steps": 50, "decay": "linear"}
+MUON = {"optimizer": "muon", "lr": 5e-3, "warmup_steps": 50, "decay": "linear"}
 # A BERT of under a million weights that learns the village in two and a half minutes on two cores.
-# A row has one label and several hidden words, which drown it: so at first the label counts more,
-# and fewer words are hidden, until the model can tell what goes on; then the words are learned.
+# A row has one label and several hidden words, which drown it, and a hidden name can't be compared.
+# So pairs are learned first, then words beside them.
 VILLAGE_BERT = BertRecipe(
     PairsConfig(),
     BertConfig.modern(PairsConfig.vocab_size),
     (
-        Stage(share=0.15, pair_weight=15.0, train=TrainConfig(**MUON, steps=350, final_lr=1.0)),
-        Stage(share=0.3, pair_weight=4.0, train=TrainConfig(**MUON, steps=400, final_lr=0.0)),
+        Stage(TrainConfig(**MUON, steps=250, batch_size=64, final_lr=1.0), pairs_only=True),
+        Stage(TrainConfig(**MUON, steps=1000, batch_size=32, final_lr=0.0), share=0.3),
     ),
 )
 
@@ -103,9 +104,10 @@ def run(
         place = _place(folder, number, len(recipe.stages))
         history = train(
             model,
-            functools.partial(masked_lm_and_next_sentence, pair_weight=stage.pair_weight),
+            next_sentence if stage.pairs_only else masked_lm_and_next_sentence,
             SentencePairs(
-                told, tokenizer, T, seed + number, n_sentences=text.n_sentences, share=stage.share
+                told, tokenizer, T, seed + number, n_sentences=text.n_sentences,
+                share=stage.share, fates=ALL_SEEN if stage.pairs_only else FATES,
             ),
             stage.train,
             val_data=val_data,
@@ -114,7 +116,7 @@ def run(
             notes={"corpus": "village", "pairs": dataclasses.asdict(text)},
             resume=resume and any(place.glob("step-*")),
             progress=progress,
-        )
+        )  # fmt: skip
         if history.stopped == "interrupted":
             break
     return report(model, tokenizer, history, folder)

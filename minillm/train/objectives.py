@@ -58,29 +58,33 @@ def masked_lm(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     return hidden_words(model, hidden, targets)
 
 
-def masked_lm_and_next_sentence(
-    model: nn.Module, batch: tuple[Tensor, ...], pair_weight: float = 1.0
-) -> Tensor:
-    """BERT's loss: of guessing hidden words, plus of telling whether the second text goes on.
+def next_sentence(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """The loss of telling whether the second text goes on from the first, alone.
 
     A pair counts as often as it has hidden words. So the parts of a split batch, weighed by their
     hidden words, add up to the whole.
 
     Args:
         model, batch: as for `masked_lm`; next_labels (B,), 0 where the second text goes on.
-        pair_weight: what the second loss is multiplied with. The paper's is 1.
-    Returns: the sum of two means over the scored targets, a scalar in nats.
+    Returns: the mean over all scored targets of their pairs' losses, a scalar in nats.
 
-    Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, tasks 1 and 2.
+    Source: Devlin et al. 2018, arXiv:1810.04805, section 3.1, task 2.
+    Built in chapter 9.
+    """
+    ids, segments, real, next_labels, targets = batch
+    return pair_loss(model, model.hidden(ids, segments, real), next_labels, targets)
+
+
+def masked_lm_and_next_sentence(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+    """BERT's loss, the sum of `masked_lm` and `next_sentence`.
+
+    Source: Devlin et al. 2018, arXiv:1810.04805, appendix A.2.
     Built in chapter 9.
     """
     ids, segments, real, next_labels, targets = batch
     hidden = model.hidden(ids, segments, real)  # (B, T, C)
-    logits = model.next_sentence(hidden).float()
-    pair_losses = F.cross_entropy(logits, next_labels, reduction="none")  # (B,)
-    counts = (targets != IGNORE).sum(dim=1)  # (B,)
-    pairs = (pair_losses * counts).sum() / counts.sum()
-    return hidden_words(model, hidden, targets) + pair_weight * pairs
+    pairs = pair_loss(model, hidden, next_labels, targets)
+    return hidden_words(model, hidden, targets) + pairs
 
 
 def hidden_words(model: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
@@ -92,6 +96,17 @@ def hidden_words(model: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:
     """
     chosen = targets != IGNORE  # (B, T)
     return F.cross_entropy(model.unembed(hidden[chosen]).float(), targets[chosen])
+
+
+def pair_loss(model: nn.Module, hidden: Tensor, next_labels: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss of the pairs' labels (B,), each as often as its row has scored targets (B, T).
+
+    Built in chapter 9.
+    """
+    logits = model.next_sentence(hidden).float()  # (B, 2)
+    losses = F.cross_entropy(logits, next_labels, reduction="none")  # (B,)
+    counts = (targets != IGNORE).sum(dim=1)  # (B,)
+    return (losses * counts).sum() / counts.sum()
 
 
 def scored(batch: tuple[Tensor, ...]) -> Tensor:
