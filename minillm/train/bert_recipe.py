@@ -67,8 +67,8 @@ VILLAGE_BERT = BertRecipe(
     PairsConfig(),
     BertConfig.modern(PairsConfig.vocab_size),
     (
-        Stage(TrainConfig(**MUON, steps=250, batch_size=64, final_lr=1.0), pairs_only=True),
-        Stage(TrainConfig(**MUON, steps=1000, batch_size=32, final_lr=0.0), share=0.3),
+        Stage(TrainConfig(**MUON, steps=300, batch_size=64, final_lr=1.0), pairs_only=True),
+        Stage(TrainConfig(**MUON, steps=920, batch_size=32, final_lr=0.0), share=0.3),
     ),
 )
 
@@ -100,6 +100,7 @@ def run(
     torch.manual_seed(seed)
     model = BERT(dataclasses.replace(recipe.model, vocab_size=len(tokenizer)))
     val_data = SentencePairs(held_out, tokenizer, T, n_sentences=text.n_sentences)
+    seconds = 0.0
     for number, stage in enumerate(recipe.stages, start=1):
         place = _place(folder, number, len(recipe.stages))
         history = train(
@@ -117,6 +118,8 @@ def run(
             resume=resume and any(place.glob("step-*")),
             progress=progress,
         )  # fmt: skip
+        seconds += history.seconds
+        history.seconds = seconds  # of all stages so far
         if history.stopped == "interrupted":
             break
     return report(model, tokenizer, history, folder)
