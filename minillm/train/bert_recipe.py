@@ -31,7 +31,7 @@ class PairsConfig:
 
     vocab_size: int = 1024  # at most; WordPiece finds no more than about 700 in the village
     stories: int = 20_000  # to learn from
-    val_stories: int = 1000  # to evaluate on
+    val_stories: int = 500  # to evaluate on
     n_sentences: int = 3  # of the second text; one alone fits into too many stories
 
 
