@@ -45,5 +45,5 @@ book-run: $(READY)  ## run every notebook afresh, keep its outputs, update book.
 	$(BIN)/python scripts/book.py execute
 	$(BIN)/python scripts/book.py table
 
-bench: $(READY)  ## all benchmarks: ratios, each measured within one run (about 15 minutes)
+bench: $(READY)  ## all benchmarks: ratios, each measured within one run
 	@for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
