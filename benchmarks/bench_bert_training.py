@@ -18,6 +18,7 @@ import statistics
 import time
 
 import torch
+from bench_gpt_training import step
 from transformers import BertConfig as TheirConfig
 from transformers import BertForPreTraining
 from transformers.utils import logging
@@ -50,8 +51,11 @@ def transformers_bert(c):
     )  # fmt: skip
 
 
-def their_loss(model, batch):
-    ids, segments, real, labels, targets = batch
+def our_loss(model, *batch):
+    return masked_lm_and_next_sentence(model, batch)
+
+
+def their_loss(model, ids, segments, real, labels, targets):
     return model(
         ids, attention_mask=real.long(), token_type_ids=segments, labels=targets,
         next_sentence_label=labels,
@@ -66,7 +70,7 @@ def compare(data, fields, batch_size, steps):
     ours, theirs = BERT(config), transformers_bert(config)
     assert ours.n_parameters() == theirs.num_parameters()
     runs = []
-    for model, loss in ((ours, masked_lm_and_next_sentence), (theirs, their_loss)):
+    for model, loss in ((ours, our_loss), (theirs, their_loss)):
         optimizer = torch.optim.AdamW(model.train().parameters(), lr=1e-4, fused=True)
         runs.append((model, loss, optimizer, []))
     tokens = []
@@ -75,9 +79,7 @@ def compare(data, fields, batch_size, steps):
         tokens.append(batch[0].numel())
         for model, loss, optimizer, seconds in runs:
             start = time.perf_counter()
-            optimizer.zero_grad()
-            loss(model, batch).backward()
-            optimizer.step()
+            step(model, loss, optimizer, batch)
             seconds.append((time.perf_counter() - start) / tokens[-1])
     return [1 / statistics.median(seconds[5:]) for *_, seconds in runs]  # the first ones warm up
 

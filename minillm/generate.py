@@ -100,8 +100,8 @@ def beam_search(model, prompt, max_new_tokens, *, n_beams=4, length_penalty=1.0,
         model: a `GPT`.
         prompt: a list of ids.
         max_new_tokens: how many ids to add at most.
-        n_beams: how many continuations are kept; 1 is greedy, but
-            that a text which could have ended on the way may win.
+        n_beams: how many continuations are kept; 1 is greedy, except that a text
+            that could have ended on the way may win.
         length_penalty: a finished text scores log-probability / length ** length_penalty: 0 takes
             the likeliest text, which favours short ones, 1 the best mean per token.
         stop_ids: ids that end a text; the one that was reached is its last.

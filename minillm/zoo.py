@@ -56,8 +56,7 @@ def load(name: str) -> tuple[nn.Module, Any]:
         if not (folder / "metrics.json").exists():
             resume = any(folder.rglob("step-*"))
             print(f"training {name}, once; it is kept in {home()}", file=sys.stderr)
-            trainer = bert_recipe if isinstance(recipe, bert_recipe.BertRecipe) else recipes
-            result = trainer.run(recipe, folder=folder, resume=resume, progress=True)
+            result = recipe.run(folder=folder, resume=resume, progress=True)
             if result.history.stopped == "interrupted":
                 raise KeyboardInterrupt
     return checkpoint.load_model(folder)

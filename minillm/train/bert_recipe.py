@@ -6,6 +6,7 @@ But: the village only, because other texts don't come cut into sentences.
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -57,6 +58,10 @@ class BertRecipe:
     text: PairsConfig
     model: BertConfig
     stages: tuple[Stage, ...]
+
+    def run(self, **options: Any) -> Result:
+        """Trains by this recipe; options as for `run`."""
+        return run(self, **options)
 
 
 MUON = {"optimizer": "muon", "lr": 5e-3, "warmup_steps": 50, "decay": "linear"}

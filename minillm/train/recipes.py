@@ -47,6 +47,10 @@ class Recipe:
             }
         )
 
+    def run(self, **options: Any) -> "Result":
+        """Trains by this recipe; options as for `run`."""
+        return run(self, **options)
+
 
 # A GPT of under a million weights that learns the village in a minute and a half on two cores.
 VILLAGE = Recipe(

@@ -9,9 +9,9 @@ from math import exp
 from statistics import fmean
 
 from minillm.text.village.judge import judge, score
-from minillm.text.village.oracle import END, next_word, stories, walk
+from minillm.text.village.oracle import END, next_word, state_after, stories, walk
 from minillm.text.village.split import sentences, unwords, words
-from minillm.text.village.state import START, State, after
+from minillm.text.village.state import State, after
 
 
 def missing_word(text: str, i: int) -> dict[str, float]:
@@ -70,12 +70,7 @@ def goes_on(
     """
     if negatives not in ("other", "same"):
         raise ValueError(f"negatives ({negatives!r}) must be other or same")
-    s = START
-    for sentence in sentences(before):
-        s, judgement = judge(s, sentence)
-        if judgement.reason:
-            raise ValueError(f"no story begins like that: {judgement.reason}")
-    told = sentences(after_it)
+    s, told = state_after(sentences(before)), sentences(after_it)
     if_next = _chance(s, told)
     if not if_next:
         return 0.0

@@ -140,6 +140,22 @@ def continuations(s: State = START) -> list[Continuation]:
     return leaves
 
 
+def state_after(told: list[str]) -> State:
+    """What a story knows after its first sentences.
+
+    Raises:
+        ValueError: no story begins like that; the message says why.
+
+    Built in chapter 1.
+    """
+    s = START
+    for sentence in told:
+        s, judgement = judge(s, sentence)
+        if judgement.reason:
+            raise ValueError(f"no story begins like that: {judgement.reason}")
+    return s
+
+
 def next_word(prefix: str) -> dict[str, float]:
     """The true distribution of the next word after `prefix`, the likeliest first.
 
@@ -158,13 +174,8 @@ def next_word(prefix: str) -> dict[str, float]:
 
     Built in chapter 1.
     """
-    s = START
     *whole, rest = sentences(prefix, cut=True)
-    for sentence in whole:
-        s, judgement = judge(s, sentence)
-        if judgement.reason:
-            raise ValueError(f"no story begins like that: {judgement.reason}")
-    rest = rest.rstrip(" ")
+    s, rest = state_after(whole), rest.rstrip(" ")
     distribution: dict[str, float] = {}
     for text, p, _ in continuations(s):
         ahead = text[len(rest) :]
