@@ -11,10 +11,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minillm.model.gpt import MODERN
+from minillm.model.gpt import MODERN, init_weights
 from minillm.model.layers import BENDS, check_choice, make_norm
 from minillm.model.positions import LearnedPositions, Rotary
-from minillm.model.transformer import Encoder, check_block, check_sizes, padding_mask
+from minillm.model.transformer import (
+    Encoder,
+    check_block,
+    check_length,
+    check_positions,
+    check_sizes,
+    padding_mask,
+)
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,7 @@ class BertConfig:
         check_sizes(self, "vocab_size", "context_length", "n_segments")
         check_block(self)
         check_choice(self, "activation", (*BENDS,))
-        check_choice(self, "positions", ("learned", "rotary"))
-        if self.positions == "rotary" and self.d_model // self.n_heads % 2:
-            d_head = self.d_model // self.n_heads
-            raise ValueError(f"d_model / n_heads ({d_head}) must be even for rotary positions")
+        check_positions(self, ("learned", "rotary"))
 
     @classmethod
     def modern(cls, vocab_size, **changes):
@@ -67,24 +71,6 @@ class BertConfig:
         Source: Warner et al. 2024, ModernBERT, arXiv:2412.13663, for most of these choices.
         """
         return cls(vocab_size, **(MODERN | {"norm_first": True, "norm_eps": 1e-5} | changes))
-
-
-@torch.no_grad()
-def init_bert(model):
-    """BERT's start: all matrices N(0, 0.02), all biases 0; or what is added in a block, at zero.
-
-    Source: Devlin et al. 2018, arXiv:1810.04805, and its code; zero: Zhang et al. 2019, Fixup,
-    arXiv:1901.09321.
-    Built in chapter 9.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Embedding):
-            module.weight.normal_(0.0, 0.02)
-        if isinstance(module, nn.Linear) and module.bias is not None:
-            module.bias.zero_()
-    for block in model.encoder.blocks if model.config.zero_init else ():
-        block.attention.out.weight.zero_()
-        block.feed_forward.down.weight.zero_()
 
 
 class BertEmbedding(nn.Module):
@@ -114,9 +100,8 @@ class BertEmbedding(nn.Module):
         self.norm = make_norm(config)
 
     def forward(self, ids, segments=None):
-        limit, T = self.config.context_length, ids.shape[1]
-        if limit < T:
-            raise ValueError(f"ids: {T} tokens are more than context_length ({limit})")
+        T = ids.shape[1]
+        check_length(T, self.config.context_length)
         segments = torch.zeros_like(ids) if segments is None else segments
         x = self.tokens(ids) + self.segments(segments)  # (B, T, C)
         if self.positions is not None:
@@ -156,7 +141,7 @@ class BERT(nn.Module):
         self.transform = nn.Linear(config.d_model, config.d_model)
         self.transform_norm = make_norm(config)
         self.unembed_bias = nn.Parameter(torch.zeros(config.vocab_size))
-        init_bert(self)
+        init_weights(self, self.encoder.blocks, 1.0)  # nothing starts smaller
 
     def hidden(self, ids, segments=None, real=None):
         """The last layer's output (B, T, C); arguments as for the model."""

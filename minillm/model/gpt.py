@@ -14,9 +14,16 @@ from torch import nn
 
 from minillm.model.attention import check_heads
 from minillm.model.cache import KeyValueCache
-from minillm.model.layers import check_choice, make_last_norm
+from minillm.model.layers import make_last_norm
 from minillm.model.positions import LearnedPositions, Rotary, SinusoidalPositions
-from minillm.model.transformer import Block, check_block, check_sizes, padding_mask
+from minillm.model.transformer import (
+    Block,
+    check_block,
+    check_length,
+    check_positions,
+    check_sizes,
+    padding_mask,
+)
 
 POSITIONS = ("learned", "sinusoidal", "rotary", "alibi")
 MODERN = {
@@ -38,9 +45,7 @@ def check_config(config):
     check_sizes(config, "vocab_size", "context_length", "n_kv_heads")
     check_block(config)
     check_heads(config.d_model, config.n_heads, config.n_kv_heads or config.n_heads)
-    check_choice(config, "positions", POSITIONS)
-    if config.positions == "rotary" and config.d_head % 2:
-        raise ValueError(f"d_model / n_heads ({config.d_head}) must be even for rotary positions")
+    check_positions(config, POSITIONS)
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,13 @@ class GPTConfig:
 
 
 @torch.no_grad()
-def init_weights(model):
+def init_weights(model, blocks, scale):
     """GPT-2's start: N(0, 0.02); what is added to the residual stream starts smaller, or at zero.
+
+    Args:
+        model: whose matrices are drawn, and whose biases become zero.
+        blocks: its blocks, of which the matrices that write into the stream are scaled.
+        scale: by this; by 0 if `model.config.zero_init`.
 
     Source: Radford et al. 2019, GPT-2, section 2.3; zero: Zhang et al. 2019, Fixup,
     arXiv:1901.09321.
@@ -106,10 +116,9 @@ def init_weights(model):
             module.weight.normal_(0.0, 0.02)
         if isinstance(module, nn.Linear) and module.bias is not None:
             module.bias.zero_()
-    scale = 0.0 if model.config.zero_init else 1 / math.sqrt(2 * len(model.blocks))
-    for block in model.blocks:
-        block.attention.out.weight.mul_(scale)
-        block.feed_forward.down.weight.mul_(scale)
+    for block in blocks:
+        for layer in (block.attention.out, block.feed_forward.down):
+            layer.weight.mul_(0.0 if model.config.zero_init else scale)
 
 
 class Embedded(nn.Module):
@@ -136,9 +145,8 @@ class Embedded(nn.Module):
 
     def embed(self, ids, real=None, start=0):
         """Ids (B, T), the first at position `start`, and `real` as for the model, to (B, T, C)."""
-        end, limit = start + ids.shape[1], self.config.context_length
-        if end > limit:
-            raise ValueError(f"ids: {end} tokens are more than context_length ({limit})")
+        end = start + ids.shape[1]
+        check_length(end, self.config.context_length)
         x = self.tokens(ids)  # (B, T, C)
         if self.config.positions == "sinusoidal":
             x = x * math.sqrt(self.config.d_model)  # or the sines, as large as 1, drown the tokens
@@ -181,7 +189,7 @@ class GPT(Embedded):
         self.head = None
         if not config.tie_embeddings:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
-        init_weights(self)
+        init_weights(self, self.blocks, 1 / math.sqrt(2 * config.n_layers))
 
     def hidden(self, ids, real=None, cache=None, mask=None):
         """The last layer's output (B, T, C), before the head; arguments as for the model."""

@@ -33,6 +33,26 @@ def check_sizes(config, *names):
             raise ValueError(f"{name} ({value}) must be at least 1")
 
 
+def check_length(n_tokens, context_length):
+    """Raises a ValueError for more tokens than a model has positions.
+
+    Built in chapter 6.
+    """
+    if n_tokens > context_length:
+        raise ValueError(f"ids: {n_tokens} tokens are more than context_length ({context_length})")
+
+
+def check_positions(config, choices):
+    """Raises a ValueError if `positions` is none of the choices, or its heads cannot be turned.
+
+    Built in chapter 6.
+    """
+    check_choice(config, "positions", choices)
+    d_head = config.d_model // config.n_heads
+    if config.positions == "rotary" and d_head % 2:
+        raise ValueError(f"d_model / n_heads ({d_head}) must be even for rotary positions")
+
+
 def check_block(config):
     """Raises a ValueError for the first field with which no `Block` can be made.
 
@@ -206,10 +226,9 @@ class Embedding(nn.Module):
         self.context_length, self.dropout = config.context_length, nn.Dropout(config.dropout)
 
     def forward(self, ids):
-        end, limit = ids.shape[1], self.context_length
-        if end > limit:
-            raise ValueError(f"ids: {end} tokens are more than context_length ({limit})")
-        return self.dropout(self.tokens(ids) + self.positions(slice(end)))  # (B, T, C)
+        T = ids.shape[1]
+        check_length(T, self.context_length)
+        return self.dropout(self.tokens(ids) + self.positions(slice(T)))  # (B, T, C)
 
 
 def padding_mask(real):

@@ -30,6 +30,7 @@ class TrainConfig:
     warmup_steps: int = 100  # steps until the highest rate; AdamW's averages are noise at first
     decay: Literal["cosine", "linear"] = "cosine"  # how the rate falls; linear suits short runs
     final_lr: float = 0.1  # the last rate, as a fraction of the highest
+    layer_decay: float = 1.0  # a layer's rate over that of the next above; under 1 to fine-tune
     weight_decay: float = 0.1  # of matrices only; GPT-3's value
     beta1: float = 0.9  # AdamW's memory of gradients, the usual value
     beta2: float = 0.99  # of their squares; shorter than 0.999 because runs are short
@@ -52,6 +53,7 @@ class TrainConfig:
             self._check(name, 0 < getattr(self, name) < math.inf, "a number above 0")
         for name in ("weight_decay", "clip"):
             self._check(name, 0 <= getattr(self, name) < math.inf, "0 or more")
+        self._check("layer_decay", 0 < self.layer_decay <= 1, "above 0 and at most 1")
         self._check("final_lr", 0 <= self.final_lr <= 1, "from 0 to 1")
         for name in ("beta1", "beta2", "muon_momentum"):
             self._check(name, 0 <= getattr(self, name) < 1, "from 0 to below 1")

@@ -109,6 +109,31 @@ def pair_loss(model: nn.Module, hidden: Tensor, next_labels: Tensor, targets: Te
     return (losses * counts).sum() / counts.sum()
 
 
+def classification(
+    model: nn.Module, batch: tuple[Tensor, ...], weights: Tensor | None = None
+) -> Tensor:
+    """The loss of choosing one of K: a class for a row or for a token, a token for a span's end.
+
+    Args:
+        model: (ids, segments, real) -> logits (B, ..., K); -inf where nothing can be chosen.
+        batch: ids, segments, real and targets (B, ...), or IGNORE where nothing is to be chosen.
+        weights: (K,), what each class's targets count; with a mean of 1 over the targets, the
+            loss stays as large as without. None: all the same.
+    Returns: the mean over all scored targets of their losses times their weights, in nats.
+
+    Example: a model whose logits are all 0 has a loss of log(K).
+
+    Source: Devlin et al. 2018, arXiv:1810.04805, section 4; weights: King and Zeng 2001, "Logistic
+    regression in rare events data", section 4.2.
+    Built in chapter 10.
+    """
+    *inputs, targets = batch
+    logits = model(*inputs).flatten(0, -2).float()  # (N, K)
+    targets = targets.flatten()
+    losses = F.cross_entropy(logits, targets, weights, ignore_index=IGNORE, reduction="sum")
+    return losses / torch.count_nonzero(targets != IGNORE)
+
+
 def scored(batch: tuple[Tensor, ...]) -> Tensor:
     """How many targets of a batch are scored, as an integer tensor on the batch's device.
 

@@ -8,7 +8,9 @@ from tiny_model import TinyModel, config
 from torch import nn
 
 from minillm.model.gpt import GPT, GPTConfig
-from minillm.train.optim import Muon, Optimizer, lr_at, orthogonalize, parameter_groups
+from minillm.train.config import TrainConfig
+from minillm.train.muon import Muon, orthogonalize
+from minillm.train.optim import Optimizer, layer_scales, lr_at, parameter_groups
 
 
 @given(
@@ -206,3 +208,26 @@ def test_a_state_that_lacks_a_tensor_is_refused_by_its_name():
         rest = {key: value for key, value in whole.items() if key != missing}
         with pytest.raises(ValueError, match=f"state of {missing.rpartition('/')[0]} is"):
             Optimizer(model, config()).load_state_dict(rest)
+
+
+def test_a_layer_below_moves_at_a_share_of_the_rate_of_the_one_above():
+    model = GPT(GPTConfig(vocab_size=9, d_model=8, n_heads=2, n_layers=2, tie_embeddings=False))
+    scales = layer_scales(model, 0.5)
+    assert scales["tokens.weight"] == 0.125
+    assert scales["blocks.0.attention.out.weight"] == 0.25
+    assert scales["blocks.1.feed_forward.up.weight"] == 0.5
+    assert scales["head.weight"] == 1
+    settings = TrainConfig(steps=4, warmup_steps=0, lr=1.0, layer_decay=0.5, weight_decay=0.0)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    Optimizer(model, settings).step(
+        0
+    )  # AdamW's first step is the rate itself, whatever the gradient
+    for name, p in model.named_parameters():
+        moved = (before[name] - p).detach()
+        torch.testing.assert_close(moved, torch.full_like(p, scales[name]), atol=1e-5, rtol=1e-5)
+
+
+def test_a_model_without_blocks_moves_at_one_rate():
+    assert set(layer_scales(torch.nn.Linear(2, 2), 0.5).values()) == {1.0}
