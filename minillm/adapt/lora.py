@@ -166,8 +166,10 @@ def add_lora(model: nn.Module, config: LoRAConfig) -> nn.Module:
     if lora_layers(model):
         raise ValueError("the model has adapters already; put another in place with put_adapter")
     found = targets(model, config)
-    for layer in found.values():
+    for name, layer in found.items():
         check_rank(layer, config.r)
+        if "cross_attention.qkv" in name:  # it uses the rows of its weight apart
+            raise ValueError(f"target_modules: {name} can't have an adapter")
     train_only(model, *(f"{name}.*" for name in config.modules_to_save))
     for name, layer in found.items():
         parent, _, last = name.rpartition(".")

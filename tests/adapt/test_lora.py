@@ -24,6 +24,7 @@ from minillm.adapt.lora import (
 )
 from minillm.model.bert import BERT, BertConfig
 from minillm.model.gpt import GPT, GPTConfig
+from minillm.model.transformer import EncoderDecoder, TransformerConfig
 from minillm.train.config import TrainConfig
 from minillm.train.loop import train
 from minillm.train.objectives import classification
@@ -140,6 +141,9 @@ def test_wrong_settings_are_named():
         add_lora(classifier(), LoRAConfig(target_modules=("qkv", "query")))
     with pytest.raises(ValueError, match=r"r \(17\) must be at most the smaller side of a 48 x 16"):
         add_lora(classifier(), LoRAConfig(r=17))
+    writer = EncoderDecoder(TransformerConfig(9, 9, d_model=8, n_heads=2, n_layers=1))
+    with pytest.raises(ValueError, match=r"cross_attention\.qkv can't have an adapter"):
+        add_lora(writer, LoRAConfig(modules_to_save=()))
     model = add_lora(classifier(), CONFIG)
     with pytest.raises(ValueError, match="has adapters already"):
         add_lora(model, CONFIG)
