@@ -106,7 +106,7 @@ class Tagging:
         _, words, places = encode_words(record["text"], tokenizer)
         best, tags = logits.argmax(dim=1).tolist(), ["O"] * len(places)
         for i in first_pieces(words):
-            if i + 1 < len(best):
+            if i + 1 < len(best) - 1:  # [SEP] stands behind, whether the text was cut or not
                 tags[words[i]] = self.tags[best[i + 1]]
         spans = entity_spans(tags)
         return [(places[first][0], places[last - 1][1], label) for first, last, label in spans]

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.adapt.examples import Example, Examples, collate
+from minillm.adapt.examples import Example, Examples, collate, encode_words
 from minillm.adapt.heads import SequenceClassifier, SpanClassifier, TokenClassifier
 from minillm.adapt.tasks import (
     LONGEST_ANSWER,
@@ -133,6 +133,17 @@ def test_a_text_that_is_too_long_loses_its_end_and_can_still_be_answered(T):
             assert T < 100 or not all(lost)
             kept = [row for row in rows if row.target[0] != IGNORE]
             assert all(row.segments[row.target[0]] == 1 for row in kept)
+
+
+def test_nothing_is_tagged_in_what_was_cut_off():
+    record = {"text": "Anna Ben Clara Dora", "spans": []}
+    ids, words, places = encode_words(record["text"], TOKENIZER)
+    for T in range(3, len(ids) + 3):
+        example = TAGGING.example(record, TOKENIZER, T)
+        everywhere = torch.eye(len(TAGGING.tags))[[1] * len(example.ids)]  # B-PERSON
+        found = TAGGING.answer(everywhere, record, TOKENIZER)
+        read = {words[i] for i in range(len(example.ids) - 2) if i in first_pieces(words)}
+        assert found == [(*places[w], "PERSON") for w in sorted(read)]
 
 
 def test_wrong_records_are_named():
