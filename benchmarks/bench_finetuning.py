@@ -40,13 +40,19 @@ TASKS = {
 }
 
 
-def fine_tune(task, body, tokenizer, records, seed):
+SETTINGS = {  # Muon for a body that Muon has pretrained; AdamW is the usual choice
+    "muon": {"optimizer": "muon", "lr": 5e-3, "muon_lr": 0.02},
+    "adamw": {"optimizer": "adamw", "lr": 1e-3},
+}
+
+
+def fine_tune(task, body, tokenizer, records, seed, optimizer):
     """A model for the task, trained on records from a copy of a body."""
     torch.manual_seed(seed)
     model = task.head(copy.deepcopy(body))
     settings = TrainConfig(
-        steps=STEPS[len(records)], batch_size=16, lr=1e-3, warmup_steps=10, decay="linear",
-        final_lr=0.0, weight_decay=0.01, seed=seed,
+        steps=STEPS[len(records)], batch_size=16, warmup_steps=10, decay="linear",
+        final_lr=0.0, weight_decay=0.01, seed=seed, **SETTINGS[optimizer],
     )  # fmt: skip
     data = Examples(encode(task, records, tokenizer, body), seed)
     train(model, classification, data, settings, progress=False)
@@ -110,6 +116,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tasks", nargs="+", default=[*TASKS], choices=TASKS)
     parser.add_argument("--labels", nargs="+", type=int, default=[*STEPS], choices=STEPS)
+    parser.add_argument("--optimizer", default="muon", choices=SETTINGS)
     parser.add_argument("--seeds", type=int, default=3, help="training sets (3)")
     parser.add_argument("--test", type=int, default=500, help="records to test on (500)")
     options = parser.parse_args()
@@ -126,7 +133,7 @@ def main():
                     ("pretrained", pretrained),
                     ("from scratch", BERT(pretrained.config)),
                 ):
-                    model = fine_tune(task, body, tokenizer, records, seed)
+                    model = fine_tune(task, body, tokenizer, records, seed, options.optimizer)
                     scores[start].append(task.score(answers(task, model, test, tokenizer), test))
                 for baseline, score in BASELINES[name].items():
                     scores[baseline].append(score(task, records, test))
