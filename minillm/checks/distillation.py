@@ -95,7 +95,6 @@ def committee_loss(attempt):
         each, q = _probs(some, T), _probs(STUDENT, T)
         p = each.mean(dim=0)
         right = T**2 * _kl(p, q).mean()
-        mixed = _probs(some.mean(dim=0), T)
         cold = _probs(_probs(some, 1).mean(dim=0).log(), T)
         known = [
             (
