@@ -8,6 +8,10 @@ STUDENT = torch.tensor([[0.2, -1.0, 0.5], [1.0, 0.3, 0.0], [-0.4, 0.1, 2.0], [0.
 TEACHER = torch.tensor([[2.0, 0.5, -1.0], [0.3, 3.0, 0.1], [-1.0, 0.2, 1.5], [1.0, 0.9, 0.4]])
 
 
+def _sums_to_one(rows):
+    return torch.allclose(rows.sum(dim=-1), torch.ones(()), atol=1e-3)
+
+
 @exercise("12.1")
 def soften(attempt):
     """The softmax of logits over a temperature."""
@@ -22,6 +26,7 @@ def soften(attempt):
             ((logits / T**2).softmax(dim=-1), "divide by T, not by T²: the square is the loss's"),
             (logits.softmax(dim=-1) / T, "divide the logits, before the softmax"),
             (logits.softmax(dim=-1), "the temperature is not used"),
+            (lambda got: not _sums_to_one(got), "each row should sum to 1: divide by its sum"),
         ]
         got = attempt(logits.clone(), T)
         expect(got, right, f"soften(logits of shape {tuple(logits.shape)}, {T})", known)
@@ -34,6 +39,10 @@ def _kl(p, q):
 
 def _probs(logits, T):
     return (logits / T).softmax(dim=-1)
+
+
+def _columns(logits, T):
+    return (logits / T).softmax(dim=0)
 
 
 @exercise("12.2")
@@ -55,6 +64,11 @@ def distillation_loss(attempt):
             (T**2 * _kl(_probs(TEACHER, 1), q).mean(), "soften the teacher's logits too"),
             (T**2 * _kl(p, _probs(STUDENT, 1)).mean(), "soften the student's logits too"),
             (-right, "the sign: a divergence is never negative"),
+            (T**2 * (p * p / q).sum(dim=-1).mean(), "the logarithm of p / q is missing"),
+            (
+                T**2 * _kl(_columns(TEACHER, T), _columns(STUDENT, T)).mean(),
+                "rows should sum to 1, not columns: softmax over dim=-1",
+            ),
             (lambda got: got.ndim == 1, "these are the rows' divergences: take their mean"),
         ]
         got = attempt(STUDENT.clone(), TEACHER.clone(), T)
@@ -81,9 +95,18 @@ def layer_pairs(attempt):
             ([(i, i) for i in range(n)], "these are the teacher's first blocks: spread them out"),
             ([(i, m - n + i) for i in range(n)], "these are its last blocks: spread them out"),
             ([t for _, t in right], "these are the teacher's blocks alone: give pairs"),
+            (
+                [(i, i * (m - 1) // max(1, n - 1)) for i in range(n)],
+                "from first to last: each block should meet the last of the m / n it stands for",
+            ),
         ]
         got = attempt(n, m)
         got = [tuple(x) if isinstance(x, list) else x for x in got] if got is not None else got
+        numbers = [x for pair in got or () if isinstance(pair, tuple) for x in pair]
+        require(
+            all(isinstance(x, int) for x in numbers),
+            f"gave {got}: blocks are counted in integers, divide by //",
+        )
         expect(got, right, f"layer_pairs({n}, {m})", known)
 
 
@@ -112,6 +135,19 @@ def committee_loss(attempt):
             (_kl(p, q).mean(), "the T² is missing"),
             (T**2 * _kl(q, p).mean(), "the other way round: KL(committee || student)"),
             (T**2 * _kl(cold, q).mean(), "soften each teacher, then average"),
+            (
+                T**2 * _kl(each.sum(dim=0), q).mean(),
+                "these are the teachers' probabilities added up: take their mean",
+            ),
+            (
+                T**2 * -(p * q.log()).sum(dim=-1).mean(),
+                "that is the cross-entropy: the committee's entropy isn't taken away",
+            ),
+            (T**2 * _kl(p, _probs(STUDENT, 1)).mean(), "soften the student's logits too"),
+            (
+                T**2 * _kl((some / T).softmax(dim=0).mean(dim=0), q).mean(),
+                "softmax over classes, dim=-1: this one is over the teachers",
+            ),
             (T**2 * _kl(_probs(some, 1).mean(dim=0), q).mean(), "soften the teachers' logits too"),
             (T**2 * _kl(p, q).sum(), "take the mean over rows, not their sum"),
             (right / p.shape[-1], "divide by the rows, not by rows times classes"),
