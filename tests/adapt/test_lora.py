@@ -83,6 +83,7 @@ def test_a_layer_is_the_base_and_its_scaled_low_rank_product():
     expected = base(x) + 3.0 / 2 * (x @ layer.lora_A.T @ layer.lora_B.T)
     torch.testing.assert_close(layer(x), expected)
     assert torch.linalg.matrix_rank(layer.update()) == 2
+    assert [n for n, p in layer.named_parameters() if p.requires_grad] == ["lora_A", "lora_B"]
 
 
 def test_merged_equals_unmerged_and_twice_is_once():

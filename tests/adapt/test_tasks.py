@@ -84,13 +84,21 @@ def test_labels_come_back_from_the_pieces_of_any_words(words, data):
 
 
 def test_a_tag_stands_at_the_first_piece_of_each_word_and_nowhere_else():
-    record = {"text": "Anna took it", "spans": [(0, 4, "PERSON")]}
-    tokenizer = WordPieceTokenizer.train(["a n o k i t took it"] * 9, 60)
-    example = TAGGING.example(record, tokenizer, LONG)
-    tokens = [tokenizer.id_to_token(i) for i in example.ids]
+    record = {"text": "Beverley took the violin", "spans": [(0, 8, "PERSON"), (18, 24, "THING")]}
+    example = TAGGING.example(record, TOKENIZER, LONG)
+    tokens = [TOKENIZER.id_to_token(i) for i in example.ids]
+    assert any(token.startswith("##") for token in tokens)
     for token, target in zip(tokens, example.target, strict=True):
         assert (target == IGNORE) == (token.startswith("##") or token in ("[CLS]", "[SEP]"))
-    assert [t for t in example.target if t != IGNORE] == [TAGGING.tags.index("B-PERSON"), 0, 0]
+    tags = [TAGGING.tags[t] for t in example.target if t != IGNORE]
+    assert tags == ["B-PERSON", "O", "O", "B-THING"]
+
+
+def test_an_answer_is_its_own_pieces_and_not_the_quotation_mark_before_it():
+    record = {"text": 'He said "mill".', "question": "What?", "answer": "mill", "start": 9}
+    example = READING.example(record, TOKENIZER, LONG)
+    first, last = example.target
+    assert TOKENIZER.decode(example.ids[first : last + 1]) == "mill"
 
 
 def test_word_tags_of_entities_of_several_words_side_by_side():
