@@ -68,6 +68,21 @@ def columns_of_v(before, after, r, lora_alpha):
     return V[:, :r], U[:, :r] * S[:r] * r / lora_alpha
 
 
+def columns_of_v_turned(before, after, r, lora_alpha):
+    U, S, V = svd(before, after)
+    return V[:, :r].T, U[:, :r] * S[:r] * r / lora_alpha
+
+
+def scaled_in_both(before, after, r, lora_alpha):
+    U, S, V = svd(before, after)
+    return V[:r] * r / lora_alpha, U[:, :r] * S[:r] * r / lora_alpha
+
+
+def without_r(before, after, r, lora_alpha):
+    U, S, V = svd(before, after)
+    return V[:r], U[:, :r] * S[:r] / lora_alpha
+
+
 def the_update(before, after, r, lora_alpha):
     return after - before
 
@@ -96,6 +111,9 @@ def in_place(W, A, B, lora_alpha):
         ("merged_weight", lambda W, A, B, a: a / len(A) * B @ A, "W is missing"),
         ("merged_weight", lambda W, A, B, a: a / len(A) * (W + B @ A), "only the update is"),
         ("merged_weight", lambda W, A, B, a: W + a / A.shape[1] * B @ A, "the number of A's rows"),
+        ("merged_weight", lambda W, A, B, a: W + a / len(B) * B @ A, "the number of B's columns"),
+        ("merged_weight", lambda W, A, B, a: W + a / len(A) ** 0.5 * B @ A, "not by its root"),
+        ("merged_weight", lambda W, A, B, a: W + a // len(A) * B @ A, "a whole number"),
         ("merged_weight", lambda W, A, B, a: (W + a / len(A) * B @ A).T, "it is transposed"),
         ("merged_weight", in_place, "changed its argument"),
         ("merged_weight", lambda W, A, B, a: W + a / len(A) * A @ B, "raised RuntimeError"),
@@ -112,6 +130,9 @@ def in_place(W, A, B, lora_alpha):
         ("extract", of_after, "take W_before away first"),
         ("extract", b_first, "gave B before A"),
         ("extract", columns_of_v, "the shape of A"),
+        ("extract", columns_of_v_turned, "keep its first r rows"),
+        ("extract", scaled_in_both, "are both divided"),
+        ("extract", without_r, "isn't multiplied by r"),
         ("extract", the_update, "two tensors, A and B"),
     ],
 )

@@ -37,7 +37,7 @@ def count_trained(attempt):
 def merged_weight(attempt):
     """W + lora_alpha / r B A."""
     generator = torch.Generator().manual_seed(0)
-    for (d_out, d_in), r, alpha in [((3, 5), 2, 6), ((4, 4), 1, 2), ((4, 4), 4, 8.0)]:
+    for (d_out, d_in), r, alpha in [((3, 5), 2, 6), ((4, 4), 1, 2), ((4, 4), 4, 10.0)]:
         W, A, B = (
             torch.randn(shape, generator=generator)
             for shape in ((d_out, d_in), (r, d_in), (d_out, r))
@@ -52,6 +52,9 @@ def merged_weight(attempt):
             (alpha / r * BA, "that is the update alone; W is missing"),
             (alpha / r * (W + BA), "W is scaled too; only the update is"),
             (W + alpha / d_in * BA, "the rank is the number of A's rows, not of its columns"),
+            (W + alpha / d_out * BA, "the rank is the number of B's columns, not of its rows"),
+            (W + alpha / r**0.5 * BA, "divide by the rank itself, not by its root"),
+            (W + alpha // r * BA, "// cuts the scale down to a whole number; divide with /"),
             (
                 lambda got, like=(W + alpha / r * BA).T: torch.allclose(got, like),
                 "it is transposed",
@@ -128,6 +131,9 @@ def extract(attempt):
             (scale * best, "it is right but for the scale: divide by lora_alpha / r"),
             (scale**2 * best, "the scale is multiplied in; divide by lora_alpha / r"),
             (-best, "the update is after - before, not before - after"),
+            (best / scale, "A and B are both divided by lora_alpha / r; once is enough"),
+            (best / r, "lora_alpha is divided out, but the update isn't multiplied by r"),
+            (U[:, :r] * S[:r] @ V[:, :r].T, "svd gives V transposed: keep its first r rows"),
             (last, "these are the smallest directions; svd gives the largest first"),
             (scale * (U[:, :r] @ V[:r]), "the singular values are missing"),
             (U[:, :r] @ V[:r], "the singular values are missing"),
