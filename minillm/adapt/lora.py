@@ -101,10 +101,8 @@ class LoRALinear(nn.Linear):
         nn.Module.__init__(self)
         check_rank(base, r)
         self.in_features, self.out_features = base.in_features, base.out_features
+        base.requires_grad_(False)
         self.weight, self.bias = base.weight, base.bias
-        self.weight.requires_grad_(False)
-        if self.bias is not None:
-            self.bias.requires_grad_(False)
         self.lora_A = nn.Parameter(self.weight.new_empty(r, self.in_features))
         self.lora_B = nn.Parameter(self.weight.new_zeros(self.out_features, r))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))
