@@ -8,18 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from minillm.adapt.adapters import adapter, load_adapter, put_adapter, save_adapter
 from minillm.adapt.examples import Example, Examples
 from minillm.adapt.heads import SequenceClassifier
 from minillm.adapt.lora import (
     LoRAConfig,
     LoRALinear,
-    adapter,
     add_lora,
-    load_adapter,
     lora_layers,
     merge,
-    put_adapter,
-    save_adapter,
     unmerge,
 )
 from minillm.model.bert import BERT, BertConfig
