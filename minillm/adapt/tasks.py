@@ -90,6 +90,7 @@ class Tagging:
 
     def example(self, record: dict, tokenizer: Any, context_length: int) -> Example:
         """A record as an example; a ValueError for a span of an unknown label."""
+        _check_marks(tokenizer)
         ids, words, places = encode_words(record["text"], tokenizer)
         of_words = word_tags(places, record["spans"])
         if unknown := {*of_words} - {*self.tags}:
@@ -130,6 +131,7 @@ class QuestionAnswering:
 
     def example(self, record: dict, tokenizer: Any, context_length: int) -> Example:
         """A record as an example; without a target where the answer is in what was cut off."""
+        _check_marks(tokenizer)
         question = tokenizer.encode(record["question"])
         ids, words, places = encode_words(record["text"], tokenizer)
         row, segments = join(tokenizer, context_length, question, ids)
@@ -217,3 +219,10 @@ def answers(task: Task, model: nn.Module, records: Sequence[dict], tokenizer: An
     """
     found = predict(model, encode(task, records, tokenizer, model.body))
     return [task.answer(x, r, tokenizer) for x, r in zip(found, records, strict=True)]
+
+
+def _check_marks(tokenizer: Any) -> None:
+    """Raises a ValueError for a tokenizer that isn't a BERT's: a GPT can only classify texts."""
+    if "[CLS]" not in tokenizer.special_tokens:
+        given = list(tokenizer.special_tokens)
+        raise ValueError(f"tokenizer must have [CLS] and [SEP], as a BERT's has, not only {given}")

@@ -156,6 +156,13 @@ def test_wrong_records_are_named():
         READING.example(record, TOKENIZER, LONG)
 
 
+@pytest.mark.parametrize(("task", "draw"), VILLAGE[2:])
+def test_a_gpt_can_only_classify(task, draw):
+    tokenizer = BPETokenizer.train(["Anna was at the mill."], 280)
+    with pytest.raises(ValueError, match=r"must have \[CLS\] .* not only \['<\|endoftext\|>'\]"):
+        task.example(draw(1)[0], tokenizer, LONG)
+
+
 def test_each_task_has_its_head():
     body = BERT(BertConfig(9, d_model=8, n_heads=2, n_layers=1))
     ids = torch.zeros(2, 5, dtype=torch.long)
