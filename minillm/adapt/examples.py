@@ -154,9 +154,10 @@ class Examples:
 
 @torch.no_grad()
 def predict(model: nn.Module, examples: Sequence[Example], batch_size: int = 64) -> list[Tensor]:
-    """What a model with a head says of each example, without padding: logits on the CPU.
+    """What a model with a head says of each example: logits on the CPU.
 
-    Examples of like length are read together. The model is left in the mode it was in.
+    Examples of like length are read together; where there are logits for each token, those of the
+    padding stand at the end. The model is left in the mode it was in.
 
     Built in chapter 10.
     """

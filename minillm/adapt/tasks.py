@@ -106,7 +106,7 @@ class Tagging:
         _, words, places = encode_words(record["text"], tokenizer)
         best, tags = logits.argmax(dim=1).tolist(), ["O"] * len(places)
         for i in first_pieces(words):
-            if i + 1 < len(best):
+            if i + 1 < len(best) - 1:
                 tags[words[i]] = self.tags[best[i + 1]]
         spans = entity_spans(tags)
         return [(places[first][0], places[last - 1][1], label) for first, last, label in spans]
@@ -145,7 +145,7 @@ class QuestionAnswering:
         """The most likely span, from logits (2, T)."""
         _, words, places = encode_words(record["text"], tokenizer)
         before = len(tokenizer.encode(record["question"])) + 2
-        n = min(len(words), logits.shape[1] - before)
+        n = min(len(words), logits.shape[1] - before - 1)  # the last is a mark or padding
         first, last = best_span(logits[:, before : before + n])
         return record["text"][places[words[first]][0] : places[words[last]][1]]
 
