@@ -154,10 +154,10 @@ class Examples:
 
 @torch.no_grad()
 def predict(model: nn.Module, examples: Sequence[Example], batch_size: int = 64) -> list[Tensor]:
-    """What a model with a head says of each example: logits on the CPU.
+    """What a model with a head says of each example: logits (K,), (T, K) or (2, T), on the CPU.
 
-    Examples of like length are read together; where there are logits for each token, those of the
-    padding stand at the end. The model is left in the mode it was in.
+    T is the example's own length, as padding is cut off. Examples of like length are read together.
+    The model is left in the mode it was in.
 
     Built in chapter 10.
     """
@@ -168,7 +168,10 @@ def predict(model: nn.Module, examples: Sequence[Example], batch_size: int = 64)
     for start in range(0, len(order), batch_size):
         numbers = order[start : start + batch_size]
         *inputs, _ = move(collate([examples[i] for i in numbers]), device)
-        for i, logits in zip(numbers, model(*inputs).float().cpu(), strict=True):
-            found[i] = logits
+        logits = model(*inputs).float().cpu()
+        for i, one in zip(numbers, logits, strict=True):
+            if model.token_dim:
+                one = one.narrow(model.token_dim - 1, 0, len(examples[i].ids))
+            found[i] = one
     model.train(training)
     return found

@@ -56,9 +56,13 @@ class Head(nn.Module):
         n_outputs: how many numbers the layer gives for a vector.
         dropout: of the vectors that the layer reads; BERT's 0.1, as labels are few.
 
+    `token_dim` is the dimension of a model's logits that counts tokens, if there is one.
+
     Source: Devlin et al. 2018, arXiv:1810.04805, section 4 and appendix A.3.
     Built in chapter 10.
     """
+
+    token_dim = None
 
     def __init__(self, body, n_outputs, dropout=0.1):
         super().__init__()
@@ -99,6 +103,8 @@ class TokenClassifier(Head):
     Built in chapter 10.
     """
 
+    token_dim = 1
+
     def forward(self, ids, segments=None, real=None):
         return self.scores(read(self.body, ids, segments, real))
 
@@ -114,6 +120,8 @@ class SpanClassifier(Head):
     Source: Devlin et al. 2018, arXiv:1810.04805, section 4.2 and figure 4 (c).
     Built in chapter 10.
     """
+
+    token_dim = 2
 
     def __init__(self, body, dropout=0.1):
         super().__init__(body, 2, dropout)

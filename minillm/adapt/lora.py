@@ -58,14 +58,24 @@ class LoRAConfig:
     modules_to_save: tuple[str, ...] = ("head",)  # trained whole and kept with the adapter
 
     def __post_init__(self):
-        if self.r < 1:
-            raise ValueError(f"r ({self.r}) must be at least 1")
-        if not 0 < self.lora_alpha < math.inf:
+        if not (isinstance(self.r, int) and self.r >= 1):
+            raise ValueError(f"r ({self.r}) must be an integer of at least 1")
+        if not (isinstance(self.lora_alpha, int | float) and 0 < self.lora_alpha < math.inf):
             raise ValueError(f"lora_alpha ({self.lora_alpha}) must be a number above 0")
         if isinstance(self.target_modules, str) or not self.target_modules:
             raise ValueError(
                 f"target_modules ({self.target_modules!r}) must be a tuple of one name or more"
             )
+
+
+def check_rank(layer: nn.Linear, r: int) -> None:
+    """Raises a ValueError for a rank above that of any matrix of the layer's shape.
+
+    Built in chapter 11.
+    """
+    if r > min(layer.in_features, layer.out_features):
+        shape = f"{layer.out_features} x {layer.in_features}"
+        raise ValueError(f"r ({r}) must be at most the smaller side of a {shape} matrix")
 
 
 class LoRALinear(nn.Linear):
@@ -89,10 +99,8 @@ class LoRALinear(nn.Linear):
 
     def __init__(self, base: nn.Linear, r: int, lora_alpha: float):
         nn.Module.__init__(self)
+        check_rank(base, r)
         self.in_features, self.out_features = base.in_features, base.out_features
-        if r > min(self.in_features, self.out_features):
-            shape = f"{self.out_features} x {self.in_features}"
-            raise ValueError(f"r ({r}) must be at most the smaller side of a {shape} matrix")
         self.weight, self.bias = base.weight, base.bias
         self.weight.requires_grad_(False)
         if self.bias is not None:
@@ -157,10 +165,15 @@ def add_lora(model: nn.Module, config: LoRAConfig) -> nn.Module:
     """
     if lora_layers(model):
         raise ValueError("the model has adapters already; put another in place with put_adapter")
-    for name, layer in targets(model, config).items():
+    found = targets(model, config)
+    for name, layer in found.items():
+        check_rank(layer, config.r)
+        if "cross_attention.qkv" in name:  # it uses the rows of its weight apart
+            raise ValueError(f"target_modules: {name} can't have an adapter")
+    train_only(model, *(f"{name}.*" for name in config.modules_to_save))
+    for name, layer in found.items():
         parent, _, last = name.rpartition(".")
         setattr(model.get_submodule(parent), last, LoRALinear(layer, config.r, config.lora_alpha))
-    train_only(model, "*.lora_[AB]", *(f"{name}.*" for name in config.modules_to_save))
     model.lora_config = config
     return model
 

@@ -142,10 +142,13 @@ class QuestionAnswering:
         return Example(row, segments, target if target[1] < len(row) - 1 else [IGNORE, IGNORE])
 
     def answer(self, logits: Tensor, record: dict, tokenizer: Any) -> str:
-        """The most likely span, from logits (2, T)."""
-        _, words, places = encode_words(record["text"], tokenizer)
-        before = len(tokenizer.encode(record["question"])) + 2
-        n = min(len(words), logits.shape[1] - before - 1)  # the last is a mark or padding
+        """The most likely span, from logits (2, T); "" if nothing of the text is left."""
+        question = tokenizer.encode(record["question"])
+        ids, words, places = encode_words(record["text"], tokenizer)
+        _, segments = join(tokenizer, logits.shape[1], question, ids)
+        before, n = segments.index(1), sum(segments) - 1  # [SEP] stands behind
+        if n == 0:
+            return ""
         first, last = best_span(logits[:, before : before + n])
         return record["text"][places[words[first]][0] : places[words[last]][1]]
 

@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from minillm.model.bert import BERT, BertConfig
@@ -9,6 +10,7 @@ from minillm.model.gpt import GPT, GPTConfig
 from minillm.train.objectives import (
     IGNORE,
     causal_lm,
+    classification,
     masked_lm,
     masked_lm_and_next_sentence,
     next_sentence,
@@ -85,3 +87,24 @@ def test_a_pair_counts_as_often_as_it_has_hidden_words():
     both = masked_lm_and_next_sentence(model, batch)
     torch.testing.assert_close(both, masked_lm(model, batch) + pairs)
     torch.testing.assert_close(next_sentence(model, batch), pairs)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 5, 3), (4, 2, 6)])  # of rows, of tokens, of spans
+def test_choosing_evenly_costs_log_k_whatever_is_chosen_from(shape):
+    inputs, targets = torch.zeros(4, 5), torch.randint(shape[-1], shape[:-1])
+    loss = classification(lambda ids: torch.zeros(shape), (inputs, targets))
+    assert math.isclose(loss, math.log(shape[-1]), rel_tol=1e-6)
+
+
+def test_class_weights_count_and_unscored_targets_do_not():
+    torch.manual_seed(0)
+    logits, weights = torch.randn(3, 2, 3), torch.tensor([0.5, 2.0, 1.0])
+    targets = torch.tensor([[0, IGNORE], [1, 1], [IGNORE, 2]])
+    places = [(0, 0), (1, 0), (1, 1), (2, 1)]
+    by_hand = [-logits[p].log_softmax(0)[targets[p]] * weights[targets[p]] for p in places]
+    loss = classification(lambda ids: logits, (targets, targets), weights)
+    torch.testing.assert_close(loss, sum(by_hand) / 4)
+    # The parts of a split batch, weighed by their targets, add up: a weight is no part of the mean.
+    parts = [classification(lambda ids, b=b: logits[b : b + 1], (targets[b : b + 1],) * 2, weights)
+             for b in range(3)]  # fmt: skip
+    torch.testing.assert_close(loss, (parts[0] + 2 * parts[1] + parts[2]) / 4)
