@@ -51,6 +51,11 @@ def numbers_of_words(words, tags):
     return right_targets(words, list(range(len(tags))))
 
 
+def last_before_first(words, tags):
+    inner = [tags[w] if words[i - 1] != w else -100 for i, w in enumerate(words)]
+    return [-100, *inner, -100]
+
+
 def changed_tags(words, tags):
     targets, before = [-100], None
     for w in words:
@@ -209,6 +214,10 @@ def products(logits, k, longest):
     ]
 
 
+def log_probabilities(logits, k, longest):
+    return right_spans(logits.log_softmax(dim=1), k, longest)
+
+
 def with_infinite(logits, k, longest):
     T = logits.shape[1]
     spans = [(i, j) for i in range(T) for j in range(i, min(T, i + longest))]
@@ -232,6 +241,7 @@ def a_tensor(logits, k, longest):
         ("piece_targets", zero_marks, "aren't scored"),
         ("piece_targets", a_target_a_word, "one target a piece"),
         ("piece_targets", numbers_of_words, "look up their tags"),
+        ("piece_targets", last_before_first, "no piece stands before"),
         ("piece_targets", changed_tags, "two words with the same tag"),
         ("mean_summary", with_padding, "the padding counts"),
         ("mean_summary", sum_only, "that is the sum"),
@@ -266,6 +276,7 @@ def a_tensor(logits, k, longest):
         ("best_spans", without_sums, "holds its sum"),
         ("best_spans", exclusive, "not the one after it"),
         ("best_spans", products, "add up the logits"),
+        ("best_spans", log_probabilities, "sums of log-probabilities"),
         ("best_spans", with_infinite, "leave such spans out"),
         ("best_spans", a_tensor, "should return a list"),
     ],

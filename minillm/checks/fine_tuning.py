@@ -20,6 +20,7 @@ def piece_targets(attempt):
         ([0, 1, 1, 1, 2, 3], [0, 1, 0, 5]),
         ([0, 0, 1], [3, 3]),
         ([0, 1, 2], [4, 4, 6]),
+        ([0, 0, 0], [2]),
         ([], []),
     ):
         firsts = _firsts(words)
@@ -28,6 +29,7 @@ def piece_targets(attempt):
         every = [tags[w] for w in words]
         ends = [tags[w] if last else IGNORE for w, last in zip(words, lasts, strict=True)]
         zeros = [tags[w] if first else 0 for w, first in zip(words, firsts, strict=True)]
+        wrapped = [tags[w] if words[i - 1] != w else IGNORE for i, w in enumerate(words)]
         changed = [
             tags[w] if i == 0 or tags[words[i - 1]] != tags[w] else IGNORE
             for i, w in enumerate(words)
@@ -42,6 +44,10 @@ def piece_targets(attempt):
             ([IGNORE, *zeros, IGNORE], "what isn't scored is -100: 0 is the first of the tags"),
             ([0, *inner, 0], "[CLS] and [SEP] aren't scored: -100, not 0"),
             ([IGNORE, *tags, IGNORE], "one target a piece, not one a word"),
+            (
+                [IGNORE, *wrapped, IGNORE],
+                "no piece stands before the first: words[-1] is the last one",
+            ),
             (
                 [IGNORE, *changed, IGNORE],
                 "two words with the same tag are two words: compare their numbers",
@@ -190,6 +196,10 @@ def best_spans(attempt):
             (
                 [(i, j, float(probs[0, i] * probs[1, j])) for i, j, _ in _spans(probs, k, longest)],
                 "these are products of probabilities: add up the logits",
+            ),
+            (
+                _spans(logits.log_softmax(dim=1), k, longest),
+                "these are sums of log-probabilities: add up the logits",
             ),
             (
                 lambda got: any(not math.isfinite(s) for *_, s in got),
