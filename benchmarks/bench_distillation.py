@@ -16,30 +16,18 @@ import statistics
 import time
 
 import torch
-from bench_finetuning import TASKS, TEST_SEED, said
+from bench_finetuning import TASKS, TEST_SEED, learn, said
 
 from minillm import zoo
-from minillm.adapt.examples import Examples, predict
+from minillm.adapt.examples import predict
 from minillm.adapt.tasks import answers, encode
 from minillm.compress.distill import distill
 from minillm.model.bert import BERT
 from minillm.text import village
-from minillm.train.config import TrainConfig
-from minillm.train.loop import train
 from minillm.train.objectives import classification
 
 SIZES = {"half": (128, 2), "quarter": (80, 2), "eighth": (56, 2)}  # d_model, n_layers
 UNLABELLED_SEED = 5_000_000
-
-
-def learn(model, objective, examples, seed, steps, rate):
-    """Trains a model in place by AdamW and returns it."""
-    settings = TrainConfig(
-        steps=steps, batch_size=16, lr=rate, warmup_steps=10, decay="linear", final_lr=0.0,
-        weight_decay=0.01, seed=seed,
-    )  # fmt: skip
-    train(model, objective, Examples(examples, seed), settings, progress=False)
-    return model
 
 
 def speed(student, teacher, examples, turns=7):
@@ -74,7 +62,8 @@ def main():
         return task.score(answers(task, model, test, tokenizer), test)
 
     torch.manual_seed(0)
-    teacher = learn(task.head(copy.deepcopy(body)), classification, labelled, 0, 100, 1e-3)
+    teacher = task.head(copy.deepcopy(body))
+    learn(teacher, classification, labelled, 0, steps=100, lr=1e-3)
     best = score(teacher)
     print(f"teacher: {teacher.n_parameters():,} parameters, {options.labels} labels, F1 {best:.3f}")
     read = encode(task, test, tokenizer, body)
@@ -89,7 +78,7 @@ def main():
             for way, (objective, examples) in ways.items():
                 torch.manual_seed(seed)
                 student = task.head(BERT(config))
-                learn(student, objective, examples, seed, options.steps, 3e-3)
+                learn(student, objective, examples, seed, steps=options.steps, lr=3e-3)
                 scores[way].append(score(student))
         share = student.n_parameters() / teacher.n_parameters()
         kept = statistics.mean(scores["teacher"]) / best

@@ -46,16 +46,19 @@ SETTINGS = {  # Muon for a body that Muon has pretrained; AdamW is the usual cho
 }
 
 
+def learn(model, objective, examples, seed, **settings):
+    """Trains a model in place, by what all the runs here have in common; returns the history."""
+    common = {"batch_size": 16, "warmup_steps": 10, "decay": "linear", "final_lr": 0.0}
+    config = TrainConfig(**common | {"weight_decay": 0.01, "seed": seed} | settings)
+    return train(model, objective, Examples(examples, seed), config, progress=False)
+
+
 def fine_tune(task, body, tokenizer, records, seed, optimizer):
     """A model for the task, trained on records from a copy of a body."""
     torch.manual_seed(seed)
     model = task.head(copy.deepcopy(body))
-    settings = TrainConfig(
-        steps=STEPS[len(records)], batch_size=16, warmup_steps=10, decay="linear",
-        final_lr=0.0, weight_decay=0.01, seed=seed, **SETTINGS[optimizer],
-    )  # fmt: skip
-    data = Examples(encode(task, records, tokenizer, body), seed)
-    train(model, classification, data, settings, progress=False)
+    examples = encode(task, records, tokenizer, body)
+    learn(model, classification, examples, seed, steps=STEPS[len(records)], **SETTINGS[optimizer])
     return model
 
 

@@ -17,15 +17,14 @@ import time
 
 import peft
 import torch
-from bench_finetuning import TASKS, TEST_SEED, said
+from bench_finetuning import TASKS, TEST_SEED, learn, said
 
 from minillm import zoo
 from minillm.adapt.examples import Examples
 from minillm.adapt.heads import train_only
 from minillm.adapt.lora import LoRAConfig, add_lora
 from minillm.adapt.tasks import answers, encode
-from minillm.train.config import TrainConfig
-from minillm.train.loop import backward, train
+from minillm.train.loop import backward
 from minillm.train.objectives import classification
 
 LORA = LoRAConfig(r=4, lora_alpha=8.0, target_modules=("qkv", "out"))
@@ -47,12 +46,8 @@ def score(name, method, rate, n, steps, seed, test, body, tokenizer):
     task, draw = TASKS[name]
     torch.manual_seed(seed)
     model = prepare(task.head(copy.deepcopy(body)), method)
-    settings = TrainConfig(
-        steps=steps, batch_size=16, lr=rate, warmup_steps=20, decay="linear", final_lr=0.0,
-        weight_decay=0.01, seed=seed,
-    )  # fmt: skip
-    data = Examples(encode(task, draw(n, seed), tokenizer, body), seed)
-    history = train(model, classification, data, settings, progress=False)
+    examples = encode(task, draw(n, seed), tokenizer, body)
+    history = learn(model, classification, examples, seed, steps=steps, lr=rate, warmup_steps=20)
     found = answers(task, model, test, tokenizer)
     return task.score(found, test), model, history.step_seconds / steps
 

@@ -11,11 +11,11 @@ import json
 import os
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minillm.adapt.lora import LoRAConfig, add_lora, lora_layers
+from minillm.train.checkpoint import read_tensors
 
 PREFIX = "base_model.model."  # PEFT's, before the names of a model's own modules
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -116,12 +116,7 @@ def load_adapter(model: nn.Module, folder: str | Path) -> nn.Module:
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{folder / WEIGHTS}: missing") from None
-    except SafetensorError as error:
-        raise ValueError(f"{folder / WEIGHTS}: truncated or not safetensors ({error})") from None
+    tensors = read_tensors(folder / WEIGHTS)
     if not lora_layers(model):
         add_lora(model, config)
     put_adapter(model, tensors)

@@ -83,9 +83,10 @@ def join(
     is_bert = "[CLS]" in marks
     texts = [first] if second is None else [first, second]
     over = sum(map(len, texts)) + 1 + is_bert * len(texts) - context_length
+    lengths = [len(text) for text in texts]
     for _ in range(over):
-        longest = max((0, 1)[: len(texts)], key=lambda i: len(texts[i]))
-        texts[longest] = texts[longest][:-1]
+        lengths[lengths.index(max(lengths))] -= 1
+    texts = [text[: max(n, 0)] for text, n in zip(texts, lengths, strict=True)]
     if not is_bert:
         ids = [marks["<|endoftext|>"], *itertools.chain(*texts)]
         return ids, [0] * len(ids)

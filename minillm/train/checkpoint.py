@@ -150,7 +150,7 @@ def load(folder: str | Path) -> Checkpoint:
     state = tensors = None
     if (path / "state.json").exists() or (path / "state.safetensors").exists():
         state = _read_json(path / "state.json")
-        tensors = _read_tensors(path / "state.safetensors")
+        tensors = read_tensors(path / "state.safetensors")
     return Checkpoint(path, about["model"], about["config"], about["notes"], state, tensors)
 
 
@@ -162,7 +162,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     Built in chapter 7.
     """
     file = Path(path) / "model.safetensors"
-    put_weights(model, _read_tensors(file), str(file))
+    put_weights(model, read_tensors(file), str(file))
 
 
 def put_weights(model: nn.Module, stored: dict[str, Tensor], source: str) -> None:
@@ -236,7 +236,13 @@ def _read_json(file: Path) -> dict[str, Any]:
     return content
 
 
-def _read_tensors(file: Path) -> dict[str, Tensor]:
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors in a file, by name.
+
+    Raises: FileNotFoundError if it isn't there; ValueError if it is damaged.
+
+    Built in chapter 7.
+    """
     try:
         return load_file(file)
     except FileNotFoundError:
