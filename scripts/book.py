@@ -5,7 +5,7 @@
     python scripts/book.py table                README's table of chapters, from book.yml
     python scripts/book.py pictures NN FOLDER   write a chapter's pictures as files, to look at
 
-NN are chapter numbers; all when left out. A chapter's solutions go with it.
+NN are numbers of chapters and labs (7, lab1); all when left out. Solutions go with their chapter.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import re
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import jupytext
@@ -32,16 +33,36 @@ MARKERS = "<!-- chapters:begin -->", "<!-- chapters:end -->"
 
 
 def load_chapters(root: Path = ROOT) -> list[dict]:
-    """Return the chapters of book.yml in order, each with its part's title as `part`."""
+    """Return the chapters and labs of book.yml in order, each with its part's title as `part`."""
     book = yaml.safe_load((root / "book.yml").read_text(encoding="utf-8"))
     return [
         {"part": part["title"], **chapter} for part in book["parts"] for chapter in part["chapters"]
     ]
 
 
-def find_pairs(root: Path, numbers: list[int]) -> list[Path]:
+def is_lab(chapter: dict) -> bool:
+    """Tell a lab, on real data and without exercises, from a chapter."""
+    return isinstance(chapter["number"], str)
+
+
+def lacking(lab: dict, environ: Mapping[str, str]) -> str:
+    """Return why a lab can't run; "" if its folders are there, or the hub may be asked.
+
+    An example: "needs sst2 in $MINILLM_DATA, or HF_HUB_OFFLINE=0 to load it from the hub".
+    """
+    if environ.get("HF_HUB_OFFLINE") == "0":
+        return ""
+    for key, variable in (("data", "MINILLM_DATA"), ("models", "MINILLM_MODELS")):
+        root = environ.get(variable)
+        for name in lab[key]:
+            if not root or not Path(root, name).is_dir():
+                return f"needs {name} in ${variable}, or HF_HUB_OFFLINE=0 to load it from the hub"
+    return ""
+
+
+def find_pairs(root: Path, numbers: list[str]) -> list[Path]:
     """Return the stems, without suffix, of the chapters and solutions that are there."""
-    slugs = [c["slug"] for c in load_chapters(root) if not numbers or c["number"] in numbers]
+    slugs = [c["slug"] for c in load_chapters(root) if not numbers or str(c["number"]) in numbers]
     stems = [root / folder / slug for slug in slugs for folder in ("chapters", "solutions")]
     return [stem for stem in stems if any(stem.with_suffix(s).exists() for s in (".md", ".ipynb"))]
 
@@ -151,7 +172,7 @@ def execute(stem: Path) -> float:
     resources = {"metadata": {"path": str(stem.parent)}}
     client = NotebookClient(notebook, timeout=1200, kernel_name="python3", resources=resources)
     start = time.perf_counter()
-    client.execute(env={**os.environ, "HF_HUB_OFFLINE": "1", "MPLBACKEND": ""})
+    client.execute(env={"HF_HUB_OFFLINE": "1", **os.environ, "MPLBACKEND": ""})
     seconds = time.perf_counter() - start
     write_notebook(stem.with_suffix(".ipynb"), notebook)
     return seconds
@@ -212,10 +233,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for command in ("sync", "execute"):
-        commands.add_parser(command).add_argument("numbers", nargs="*", type=int, metavar="NN")
+        commands.add_parser(command).add_argument("numbers", nargs="*", metavar="NN")
     commands.add_parser("table")
     pictures = commands.add_parser("pictures")
-    pictures.add_argument("number", type=int, metavar="NN")
+    pictures.add_argument("number", metavar="NN")
     pictures.add_argument("folder", type=Path)
     asked = parser.parse_args()
     if asked.command == "sync":

@@ -30,27 +30,33 @@ STUB = "raise NotImplementedError"
 
 def list_faults(root: Path) -> list[str]:
     """Faults of book.yml: its numbers, names and needs, and the files it promises."""
-    chapters, faults = book.load_chapters(root), []
+    entries, faults = book.load_chapters(root), []
+    labs = [entry for entry in entries if book.is_lab(entry)]
+    chapters = [entry for entry in entries if entry not in labs]
     if [c["number"] for c in chapters] != list(range(1, len(chapters) + 1)):
         faults.append("chapters are not numbered 1, 2, 3 ...")
-    for chapter in chapters:
-        name, slug = f"chapter {chapter['number']}", chapter["slug"]
-        if not re.fullmatch(rf"{chapter['number']:02d}_[a-z0-9_]+", slug):
+    if [lab["number"] for lab in labs] != [f"lab{i + 1}" for i in range(len(labs))]:
+        faults.append("labs are not numbered lab1, lab2, lab3 ...")
+    for entry in entries:
+        lab, slug, number = book.is_lab(entry), entry["slug"], entry["number"]
+        name = number if lab else f"chapter {number}"
+        if not re.fullmatch(rf"{number if lab else f'{number:02d}'}_[a-z0-9_]+", slug):
             faults.append(f"{name}: the slug {slug} does not start with its number")
-        if chapter["status"] not in ("planned", "written"):
-            faults.append(f"{name}: status is {chapter['status']}, not planned or written")
-        if not all(need < chapter["number"] for need in chapter["needs"]):
-            faults.append(f"{name}: needs a later chapter, {chapter['needs']}")
-        if chapter["status"] == "written":
-            stems = [f"{folder}/{slug}" for folder in ("chapters", "solutions")]
+        if entry["status"] not in ("planned", "written"):
+            faults.append(f"{name}: status is {entry['status']}, not planned or written")
+        last = len(chapters) if lab else number - 1
+        if not all(1 <= need <= last for need in entry["needs"]):
+            faults.append(f"{name}: needs a later chapter, {entry['needs']}")
+        if entry["status"] == "written":
+            stems = [f"{d}/{slug}" for d in ("chapters", *(() if lab else ("solutions",)))]
             files = [f"{stem}{suffix}" for stem in stems for suffix in (".md", ".ipynb")]
-            files += [f"minillm/checks/{slug[3:]}.py", *chapter["builds"]]
+            files += entry["builds"] if lab else [f"minillm/checks/{slug[3:]}.py", *entry["builds"]]
             faults += [f"{name}: {file} is missing" for file in files if not (root / file).exists()]
-            if not chapter["seconds"] or not chapter["minutes_to_read"]:
+            if not entry["seconds"] or not entry["minutes_to_read"]:
                 faults.append(f"{name}: seconds or minutes_to_read is empty")
-    slugs = {chapter["slug"] for chapter in chapters}
+    slugs = {entry["slug"] for entry in entries}
     for folder in ("chapters", "solutions"):
-        for file in sorted((root / folder).glob("[0-9]*.*")):
+        for file in sorted((root / folder).glob("*_*.*")):
             if file.suffix in (".md", ".ipynb") and file.stem not in slugs:
                 faults.append(f"{folder}/{file.name} is not in book.yml")
     return faults
@@ -143,22 +149,26 @@ def class_faults(notebook: NotebookNode) -> list[str]:
     return faults
 
 
-def parts_faults(notebook: NotebookNode) -> list[str]:
-    """Faults of a chapter's parts: objectives, pictures, checked outputs, recall, exercises."""
-    faults = []
-    prose = "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    objectives = re.search(r"\*\*In this chapter\*\*.*\n\n((?:- .*\n?)+)", prose)
-    n_objectives = objectives[1].count("- ") if objectives else 0
-    if not objectives or len(re.findall(r"^- ", objectives[1], re.MULTILINE)) < 3:
-        faults.append(f"{n_objectives} objectives after **In this chapter**, expected 3 or more")
+def lab_faults(notebook: NotebookNode, kind: str = "lab", n_checked: int = 5) -> list[str]:
+    """Faults of what labs and chapters have: objectives, pictures, checked outputs."""
+    faults, prose = [], all_prose(notebook)
+    objectives = re.search(rf"\*\*In this {kind}\*\*.*\n\n((?:- .*\n?)+)", prose)
+    n_objectives = len(re.findall(r"^- ", objectives[1], re.MULTILINE)) if objectives else 0
+    if n_objectives < 3:
+        faults.append(f"{n_objectives} objectives after **In this {kind}**, expected 3 or more")
     kinds = [
         kind for cell in code_cells(notebook) for o in cell.outputs for kind in o.get("data", {})
     ]
     if kinds.count("image/png") < 2:
         faults.append(f"{kinds.count('image/png')} pictures, expected 2 or more")
     tags = [tag for cell in code_cells(notebook) for tag in cell.metadata.get("tags", [])]
-    if tags.count("nbval-check-output") < 10:
-        faults.append(f"{tags.count('nbval-check-output')} checked outputs, expected 10 or more")
+    n = tags.count("nbval-check-output")
+    return faults + [f"{n} checked outputs, expected {n_checked} or more"] * (n < n_checked)
+
+
+def parts_faults(notebook: NotebookNode) -> list[str]:
+    """Faults of a chapter's parts: what a lab has, recall questions, exercises."""
+    faults, prose = lab_faults(notebook, "chapter", 10), all_prose(notebook)
     recall = "\n".join(section(prose, "Recall"))
     if recall.count("<details>") < 5 or recall.count("<details>") != recall.count("</details>"):
         faults.append(f"{recall.count('<details>')} recall questions with answers, expected 5 to 8")
@@ -288,6 +298,11 @@ def link_faults(text: str, folder: Path) -> list[str]:
     )
     files = [t.split("#")[0] for t in targets if not re.match(r"[a-z]+:|#", t)]
     return [f"link to {file}: no such file" for file in files if not (folder / file).exists()]
+
+
+def all_prose(notebook: NotebookNode) -> str:
+    """Return the Markdown of a notebook."""
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
 
 
 def find_exercises(notebook: NotebookNode) -> dict[str, list[NotebookNode]]:

@@ -12,16 +12,19 @@ import types
 import bookcheck
 import nbformat
 import pytest
+import yaml
 from bookcheck import ROOT, book
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from minillm.checks import exercise, expect
 
 CHAPTERS = book.load_chapters(ROOT)
-WRITTEN = [chapter for chapter in CHAPTERS if chapter["status"] == "written"]
+DONE = [chapter for chapter in CHAPTERS if chapter["status"] == "written"]
+WRITTEN = [chapter for chapter in DONE if not book.is_lab(chapter)]
+LABS = [chapter for chapter in DONE if book.is_lab(chapter)]
 PAIRS = [
     ROOT / folder / chapter["slug"] for chapter in WRITTEN for folder in ("chapters", "solutions")
-]
+] + [ROOT / "chapters" / lab["slug"] for lab in LABS]
 STEMS = pytest.mark.parametrize("stem", PAIRS, ids=lambda stem: f"{stem.parent.name}/{stem.name}")
 EACH = pytest.mark.parametrize("chapter", WRITTEN, ids=lambda chapter: chapter["slug"])
 
@@ -70,6 +73,12 @@ def test_outputs_are_clean(stem):
 def test_chapter_has_its_parts(chapter):
     notebook = read(ROOT / "chapters" / chapter["slug"])
     assert bookcheck.parts_faults(notebook) + bookcheck.class_faults(notebook) == []
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab["slug"])
+def test_lab_has_its_parts(lab):
+    notebook = read(ROOT / "chapters" / lab["slug"])
+    assert bookcheck.lab_faults(notebook) + bookcheck.class_faults(notebook) == []
 
 
 @EACH
@@ -468,6 +477,46 @@ def test_a_list_of_chapters_that_is_wrong(tmp_path):
     assert bookcheck.list_faults(tmp_path) == ["chapter 1: seconds or minutes_to_read is empty"]
     (tmp_path / "chapters/02_b.md").touch()
     assert "chapters/02_b.md is not in book.yml" in bookcheck.list_faults(tmp_path)
+
+
+def test_a_lab_runs_where_its_folders_are(tmp_path):
+    lab = {"data": ["poems"], "models": ["poet"]}
+    (tmp_path / "poems").mkdir()
+    environ = {"MINILLM_DATA": str(tmp_path), "MINILLM_MODELS": str(tmp_path)}
+    assert "needs poems in $MINILLM_DATA" in book.lacking(lab, {})
+    assert "needs poet in $MINILLM_MODELS" in book.lacking(lab, environ)
+    assert book.lacking(lab, environ | {"HF_HUB_OFFLINE": "0"}) == ""
+    (tmp_path / "poet").mkdir()
+    assert book.lacking(lab, environ) == ""
+
+
+def test_a_lab_that_lacks_something():
+    lab = good_chapter()
+    assert "objectives" in " ".join(bookcheck.lab_faults(lab))  # it says "In this chapter"
+    replace(lab, "In this chapter", "In this lab")
+    assert bookcheck.lab_faults(lab) == []
+    for cell in bookcheck.code_cells(lab):
+        cell.outputs, cell.metadata = [], {}
+    faults = " ".join(bookcheck.lab_faults(lab))
+    assert "0 pictures" in faults and "0 checked outputs" in faults
+
+
+def test_a_list_with_labs(tmp_path):
+    (tmp_path / "chapters").mkdir()
+    entry = {"status": "planned", "needs": [1], "builds": [], "title": "A", "seconds": None}
+    one = {**entry, "number": 1, "slug": "01_a", "needs": []}
+
+    def faults(*labs):
+        parts = [{"title": "P", "chapters": [one, *({**entry, **lab} for lab in labs)]}]
+        (tmp_path / "book.yml").write_text(yaml.safe_dump({"parts": parts}), "utf-8")
+        return " ".join(bookcheck.list_faults(tmp_path))
+
+    assert faults({"number": "lab1", "slug": "lab1_b"}) == ""
+    assert "not numbered lab1" in faults({"number": "lab2", "slug": "lab2_b"})
+    assert "does not start" in faults({"number": "lab1", "slug": "lab2_b"})
+    assert "later chapter" in faults({"number": "lab1", "slug": "lab1_b", "needs": [2]})
+    (tmp_path / "chapters/lab9_c.md").touch()
+    assert "lab9_c.md is not in book.yml" in faults({"number": "lab1", "slug": "lab1_b"})
 
 
 def test_a_table_that_is_stale():
