@@ -163,7 +163,7 @@ def pseudo_logprob(attempt):
         every = [log_probs(hidden([t]))[t][ids[t]] for t in range(len(ids))]
         first, last = (sum(log_probs(hidden([t]))[t][ids[t]] for t in some)
                        for some in (places[1:], range(len(ids) - 1)))  # fmt: skip
-        before = [ids[:t] + [mask_id] for t in places]
+        before = [[*ids[:t], mask_id] for t in places]
         deleted = (log_probs(ids[:t] + ids[t + 1 :])[t][ids[t]] for t in places)
         kept, left = [], list(ids)
         for t in places:  # masks that were never taken back
