@@ -103,6 +103,19 @@ def closed_limits(ids, chosen, die, noise, mask_id):
     return inputs, targets_of(ids, chosen)
 
 
+def noise_over_mask(ids, chosen, die, noise, mask_id):
+    inputs = torch.where(chosen & (die < 0.8), mask_id, ids)
+    return torch.where(chosen & (die < 0.9), noise, inputs), targets_of(ids, chosen)
+
+
+def float_targets(ids, chosen, die, noise, mask_id):
+    return fates(ids, chosen, die, noise, mask_id), torch.where(chosen, ids, -100.0)
+
+
+def float_inputs(ids, chosen, die, noise, mask_id):
+    return fates(ids, chosen, die, noise, mask_id).float(), targets_of(ids, chosen)
+
+
 def unchanged(ids, chosen, die, noise, mask_id):
     return ids, targets_of(ids, chosen)
 
@@ -178,6 +191,10 @@ def the_text_itself(chances, text, i):
     return {t[i]: 1.0 for t in chances if t == text}
 
 
+def true_word_counted(chances, text, i):
+    return {text[i]: sum(p for t, p in chances.items() if t[i] == text[i])}
+
+
 def one_word_only(chances, text, i):
     best = max(agreeing(chances, text, i).items(), key=lambda item: item[1])
     return {best[0][i]: 1.0}
@@ -205,6 +222,19 @@ def never_taken_back(log_probs, ids, mask_id):
         row[t] = mask_id
         total += log_probs(list(row))[t][ids[t]]
     return total
+
+
+def left_side_only(log_probs, ids, mask_id):
+    return sum(log_probs([*ids[:t], mask_id])[t][ids[t]] for t in range(1, len(ids) - 1))
+
+
+def left_side_and_sep(log_probs, ids, mask_id):
+    rows = {t: [*ids[:t], mask_id, ids[-1]] for t in range(1, len(ids) - 1)}
+    return sum(log_probs(row)[t][ids[t]] for t, row in rows.items())
+
+
+def gap_deleted(log_probs, ids, mask_id):
+    return sum(log_probs(ids[:t] + ids[t + 1 :])[t][ids[t]] for t in range(1, len(ids) - 1))
 
 
 def special_too(log_probs, ids, mask_id):
@@ -278,6 +308,9 @@ def with_tensor(log_probs, ids, mask_id):
         ("apply_fates", noise_to_the_end, "from 0.9 on the token stays"),
         ("apply_fates", no_noise, "becomes noise"),
         ("apply_fates", closed_limits, "at exactly 0.8"),
+        ("apply_fates", noise_over_mask, "noise was written over [MASK]"),
+        ("apply_fates", float_targets, "targets that are floats"),
+        ("apply_fates", float_inputs, "inputs that are floats"),
         ("apply_fates", unchanged, "nothing was changed"),
         ("apply_fates", targets_first, "return the inputs first"),
         ("apply_fates", in_place, "changed its argument"),
@@ -292,11 +325,15 @@ def with_tensor(log_probs, ids, mask_id):
         ("gap_distribution", given_the_word, "given word i"),
         ("gap_distribution", by_the_largest, "not the largest"),
         ("gap_distribution", texts_as_keys, "words, not texts"),
-        ("gap_distribution", the_text_itself, "lacks 'Tom'"),
+        ("gap_distribution", the_text_itself, "only texts with the true word"),
+        ("gap_distribution", true_word_counted, "only texts with the true word"),
         ("gap_distribution", one_word_only, "what stands at place i has no influence"),
         ("pseudo_logprob", nothing_hidden, "nothing was hidden"),
         ("pseudo_logprob", all_hidden, "hide one, with the others in sight"),
         ("pseudo_logprob", never_taken_back, "never taken back"),
+        ("pseudo_logprob", left_side_only, "behind the gap were cut off"),
+        ("pseudo_logprob", left_side_and_sep, "behind the gap were cut off"),
+        ("pseudo_logprob", gap_deleted, "put the mask in its place"),
         ("pseudo_logprob", special_too, "neither hidden nor counted"),
         ("pseudo_logprob", first_lost, "the first word after [CLS]"),
         ("pseudo_logprob", begins_at_cls, "[CLS] is not counted"),

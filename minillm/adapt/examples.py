@@ -154,7 +154,7 @@ class Examples:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, examples: Sequence[Example], batch_size: int = 64) -> list[Tensor]:
+def predict(model: nn.Module, examples: Sequence[Example], batch_size: int = 32) -> list[Tensor]:
     """What a model with a head says of each example: logits (K,), (T, K) or (2, T), on the CPU.
 
     T is the example's own length, as padding is cut off. Examples of like length are read together.

@@ -58,8 +58,12 @@ def apply_fates(attempt):
     mask_id, everywhere = 4, torch.ones_like(chosen)
     got = attempt(ids.clone(), chosen.clone(), die.clone(), noise.clone(), mask_id)
     inputs, targets = _two(got, "tensors, the inputs and the targets")
+    for name, some in (("inputs", inputs), ("targets", targets)):
+        floats = isinstance(some, torch.Tensor) and some.is_floating_point()
+        require(not floats, f"gave {name} that are floats: ids are integers, and so is -100")
     given = (die, noise, mask_id)
     right = _fates(ids, chosen, *given)
+    overwritten = torch.where(chosen & (die < 0.9), noise, ids)
     on_the_edge = "at exactly 0.8 noise begins, and at exactly 0.9 what stays"
     known = [
         (_fates(ids, everywhere, *given), "tokens that were not chosen were changed"),
@@ -68,6 +72,7 @@ def apply_fates(attempt):
         (_fates(ids, chosen, *given, 0.8, 0.8), "from 0.8 to 0.9 the token becomes noise"),
         (_fates(ids, chosen, *given, 0.1, 0.2), "80% become [MASK], 10% noise: the limits are off"),
         (_fates(ids, chosen, *given, 0.801, 0.901), on_the_edge),
+        (overwritten, "noise was written over [MASK]: it begins at 0.8"),
         (ids, "nothing was changed"),
     ]
     swapped = torch.where(chosen, ids, IGNORE)
@@ -115,6 +120,8 @@ def gap_distribution(attempt):
              "the keys are words, not texts"),
             (lambda got, text=text, i=i: text[i] not in got and len(got) == 1,
              "what stands at place i has no influence: it is hidden"),
+            (lambda got, text=text, i=i: set(got) == {text[i]},
+             "only texts with the true word were kept: word i is hidden, any may stand there"),
             (lambda got: not got, "no text agreed: compare all places but i"),
         ]  # fmt: skip
         expect(attempt(dict(chances), text, i), right, known=known)
@@ -156,6 +163,8 @@ def pseudo_logprob(attempt):
         every = [log_probs(hidden([t]))[t][ids[t]] for t in range(len(ids))]
         first, last = (sum(log_probs(hidden([t]))[t][ids[t]] for t in some)
                        for some in (places[1:], range(len(ids) - 1)))  # fmt: skip
+        before = [[*ids[:t], mask_id] for t in places]
+        deleted = (log_probs(ids[:t] + ids[t + 1 :])[t][ids[t]] for t in places)
         kept, left = [], list(ids)
         for t in places:  # masks that were never taken back
             left[t] = mask_id
@@ -165,6 +174,10 @@ def pseudo_logprob(attempt):
              "nothing was hidden: at each place the model sees the word itself"),
             (sum(log_probs(hidden(places))[t][ids[t]] for t in places),
              "all were hidden at once: hide one, with the others in sight"),
+            *((sum(log_probs(row + end)[t][ids[t]] for row, t in zip(before, places, strict=True)),
+               "the words behind the gap were cut off: all others stay in sight")
+              for end in ([], ids[-1:])),
+            (sum(deleted), "the word was deleted: put the mask in its place"),
             (sum(kept), "the masks were never taken back: work on a fresh copy for each word"),
             (sum(every), "[CLS] and [SEP] are neither hidden nor counted"),
             (last, "[CLS] is not counted, the last word is"),
