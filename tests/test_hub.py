@@ -138,16 +138,19 @@ def test_what_a_checkpoint_has_no_weights_for_is_said_in_one_warning(name, tmp_p
 
 
 def test_greedy_ids_are_those_of_transformers(tmp_path):
-    theirs = save("GPT2LMHeadModel", tmp_path, max_position_embeddings=32, width=24)
+    theirs = save(
+        "GPT2LMHeadModel", tmp_path, max_position_embeddings=32, tie_word_embeddings=False
+    )
     ours = GPT.from_pretrained(tmp_path)
-    prompts = [[3], [5, 6, 7], [1, 2, 3, 4, 5, 6]]
+    seen, prompts = set(), [[3], [5, 6, 7], [1, 2, 3, 4, 5, 6]]
     for prompt, ids in zip(prompts, generate(ours, prompts, 20, temperature=0), strict=True):
         expected = theirs.generate(
             torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), do_sample=False,
             max_new_tokens=20, pad_token_id=0,
         )  # fmt: skip
         assert ids == expected[0, len(prompt) :].tolist()
-        assert len({*ids}) > 1
+        seen |= {*ids}
+    assert len(seen) > 3
 
 
 def test_the_tokenizer_is_that_of_the_folder(tmp_path):

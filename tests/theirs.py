@@ -20,8 +20,17 @@ CONFIGS = {
 }
 
 
+def drawn(model, seed=0):
+    """The model with all its weights drawn, so that each of them matters; in eval mode."""
+    g = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(torch.randn(p.shape, generator=g) * 0.2)
+    return model.eval()
+
+
 def make(name, seed=0, width=8, heads=2, layers=2, ff=12, **options):
-    """A small model of transformers' whose weights are all drawn, so that each of them matters."""
+    """A small model of transformers', its weights drawn."""
     kind = next(kind for kind in CONFIGS if name.startswith(kind))
     sizes = {"hidden_size": width, "num_attention_heads": heads, "num_hidden_layers": layers}
     sizes |= {"vocab_size": 40, "max_position_embeddings": 16}
@@ -32,12 +41,7 @@ def make(name, seed=0, width=8, heads=2, layers=2, ff=12, **options):
         sizes |= {"hidden_dim": ff, "dropout": 0.0}
     else:
         sizes |= {"intermediate_size": ff, "hidden_dropout_prob": 0.0}
-    model = getattr(transformers, name)(CONFIGS[kind](**(sizes | options))).eval()
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(torch.randn(p.shape, generator=g) * 0.2)
-    return model
+    return drawn(getattr(transformers, name)(CONFIGS[kind](**(sizes | options))), seed)
 
 
 def save(name, folder, **options):
@@ -64,15 +68,6 @@ def change(folder, edit, file="model.safetensors"):
         tensors = load_file(path)
         edit(tensors)
         save_file(tensors, path, metadata={"format": "pt"})
-
-
-def drawn(model, seed=0):
-    """The same model with all weights drawn."""
-    g = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(torch.randn(p.shape, generator=g) * 0.2)
-    return model.eval()
 
 
 def as_theirs(model, kind):
