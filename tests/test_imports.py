@@ -18,7 +18,7 @@ KNOWS = {  # part of the package -> the other parts that it may import
     "adapt": {"text", "model", "train", "measure"},
     "compress": {"text", "model", "train", "measure", "adapt"},
 }
-ON_TOP = {"checks", "plot", "flags", "cli", "__main__", "__init__"}  # these may know everybody
+ON_TOP = {"checks", "plot", "flags", "cli", "cli_adapt", "__main__", "__init__"}  # these may know everybody
 
 
 def imported(source):

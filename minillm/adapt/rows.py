@@ -1,0 +1,246 @@
+"""Rows of labelled text in files: read, checked one by one, and named by their line if wrong.
+
+    records = read("reviews.csv", "classification", {"text": "sentence"})
+    task = find_task("classification", records)
+
+CSV and TSV files name their columns in the first line; each line of a JSONL file is an object.
+
+    kind            columns
+    classification  text, label
+    pairs           first, second, label
+    tokens          tokens and tags (O, B-..., I-...), or text and spans (start, end, label)
+    qa              text, question, answer, and start where the answer stands more than once
+
+But: whole files in memory; how a file becomes rows is in `tables.py`.
+"""
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minillm.adapt.tables import READERS, each
+from minillm.adapt.tasks import Classification, QuestionAnswering, Tagging, Task
+from minillm.measure import entity_spans
+from minillm.text.readers import read_text
+
+FORMS = {  # kind of task -> sets of columns, each what is read and what is to be found out
+    "classification": [(("text",), ("label",))],
+    "pairs": [(("first", "second"), ("label",))],
+    "tokens": [(("tokens",), ("tags",)), (("text",), ("spans",))],
+    "qa": [(("text", "question"), ("answer",))],
+}
+OPTIONAL = {"qa": ("start",)}
+
+
+class Row(dict):
+    """A record as tasks take it, which knows the columns it was given as, and where it stands.
+
+    `labelled` says whether what is to be found out is there.
+    """
+
+    def __init__(self, record: dict, given: dict, labelled: bool, place: str):
+        super().__init__(record)
+        self.given, self.labelled, self.place = given, labelled, place
+
+
+def read(
+    path: str | Path, kind: str, columns: dict[str, str] | None = None, labelled: bool = True
+) -> list[Row]:
+    """All rows of a .csv, .tsv or .jsonl file, as records of a kind of task.
+
+    Args:
+        kind: a key of FORMS.
+        columns: our names of columns to the file's, where they differ.
+        labelled: whether all rows must have labels; otherwise those that have one are marked.
+    Raises: FileNotFoundError or ValueError, in one line that names the file and the bad lines.
+    """
+    path, columns = Path(path), columns or {}
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    if path.suffix.lower() not in READERS:
+        raise ValueError(f"{path}: must be one of *{', *'.join(READERS)}")
+    known = {name for form in FORMS[kind] for part in form for name in part}
+    known |= {*OPTIONAL.get(kind, ())}
+    if unknown := columns.keys() - known:
+        raise ValueError(f"columns: {min(unknown)!r} is none of {', '.join(sorted(known))}")
+
+    def row(line: int, given: Any) -> Row:
+        if isinstance(given, ValueError):
+            raise given
+        reads, finds = find_form(kind, given, columns, labelled)
+        cells = {ours: given.get(columns.get(ours, ours)) for ours in known}
+        has_label = labelled or not any(cells[name] in ("", None) for name in finds)
+        record = RECORDS[kind](cells, reads, has_label, labelled)
+        return Row(record, given, has_label, f"{path}, line {line}")
+
+    def check_header(names: Sequence[str]) -> None:
+        find_form(kind, dict.fromkeys(names), columns, labelled)
+
+    lines = READERS[path.suffix.lower()](read_text(path), check_header)
+    rows = each(((f"{path}, line {n}", (n, given)) for n, given in lines), lambda x: row(*x))
+    if not rows:
+        raise ValueError(f"{path}: holds no rows")
+    return rows
+
+
+def find_form(kind: str, given: dict, columns: dict[str, str], labelled: bool) -> tuple:
+    """Which columns of a kind are there: the names of those that are read, and of the labels.
+
+    Raises: ValueError that names a column that is missing.
+    """
+    missing = []
+    for reads, finds in FORMS[kind]:
+        names = (*reads, *finds) if labelled else reads
+        lacking = [name for name in names if columns.get(name, name) not in given]
+        if not lacking:
+            return reads, finds
+        missing.append((len(lacking), columns.get(lacking[0], lacking[0])))
+    there = ", ".join(repr(name) for name in given)
+    shown = there if len(there) <= 100 else there[:100] + " ..."
+    raise ValueError(f"no column {min(missing)[1]!r}; there are {shown}")
+
+
+def _text(cells: dict, name: str) -> str:
+    """A cell that must hold text."""
+    value = cells[name]
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{name} must be text, not {value!r}")
+    if not (value or "").strip():
+        raise ValueError(f"{name} is empty")
+    return value
+
+
+def _classified(cells: dict, reads: Sequence[str], has_label: bool, strict: bool) -> dict:
+    record, label = {name: _text(cells, name) for name in reads}, cells["label"]
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
+    if not has_label:
+        return record
+    if not isinstance(label, int):
+        label = _text(cells, "label").strip()
+    return record | {"label": label}
+
+
+def _words(cells: dict, name: str) -> list[str]:
+    """A cell that holds a list of words, or words with spaces between."""
+    value = cells[name]
+    if isinstance(value, str):
+        value = value.split()
+    if not isinstance(value, list) or not all(isinstance(word, str) for word in value):
+        raise ValueError(f"{name} must be words, not {value!r:.60}")
+    if not value or not all(word.strip() for word in value):
+        raise ValueError(f"{name} is empty" if not value else f"{name}: a word is empty")
+    return value
+
+
+def _tagged(cells: dict, reads: Sequence[str], has_label: bool, strict: bool) -> dict:
+    if "text" in reads:
+        text = _text(cells, "text")
+        return {"text": text} | ({"spans": _spans(cells["spans"], text)} if has_label else {})
+    tokens = _words(cells, "tokens")
+    ends = [*itertools.accumulate(len(token) + 1 for token in tokens)]
+    places = [(end - 1 - len(token), end - 1) for token, end in zip(tokens, ends, strict=True)]
+    record = {"text": " ".join(tokens), "places": places}
+    if has_label:
+        tags = _words(cells, "tags")
+        if len(tags) != len(tokens):
+            raise ValueError(f"{len(tokens)} tokens, but {len(tags)} tags")
+        for tag in tags:
+            if tag != "O" and (tag[:2] not in ("B-", "I-") or not tag[2:]):
+                raise ValueError(f"tag {tag!r} must be O, or begin with B- or I-")
+        record["spans"] = spans_of_tags(tags, places)
+    return record
+
+
+def spans_of_tags(tags: Sequence[str], places: Sequence[tuple[int, int]]) -> list:
+    """The entities that tags of words mean, as (start, end, label) in characters."""
+    return [(places[a][0], places[b - 1][1], label) for a, b, label in entity_spans(tags)]
+
+
+def _spans(value: Any, text: str) -> list[tuple[int, int, str]]:
+    """Checked spans, in order; each a list [start, end, label] or an object with these keys."""
+    spans = []
+    for span in value if isinstance(value, list) else [value]:
+        parts = [span.get(k) for k in ("start", "end", "label")] if isinstance(span, dict) else span
+        match parts:
+            case [int(start), int(end), str(label)] if label:
+                spans.append((start, end, label))
+            case _:
+                raise ValueError(f"spans must hold [start, end, label], not {span!r:.60}")
+        if not (0 <= start < end <= len(text) and text[start:end].strip()):
+            raise ValueError(f"span {start} to {end} is no part of the text ({len(text)} letters)")
+    spans.sort()
+    for before, after in itertools.pairwise(spans):
+        if after[0] < before[1]:
+            raise ValueError(f"spans {before} and {after} overlap")
+    return spans
+
+
+def _asked(cells: dict, reads: Sequence[str], has_label: bool, strict: bool) -> dict:
+    record = {name: _text(cells, name) for name in reads}
+    if not has_label:
+        return record
+    text, answer, start = record["text"], _text(cells, "answer"), cells["start"]
+    if not strict:  # to compare with, so it needn't be a part of the text
+        return record | {"answer": answer}
+    if start in ("", None):
+        start = text.find(answer)
+    try:
+        start = int(start)
+    except (TypeError, ValueError):
+        raise ValueError(f"start must be a number of letters, not {start!r}") from None
+    if start < 0 or text[start : start + len(answer)] != answer:
+        there = f"at start {start}" if cells["start"] not in ("", None) else "in the text"
+        raise ValueError(f"answer {answer!r:.60} isn't {there}")
+    return record | {"answer": answer, "start": start}
+
+
+RECORDS = {"classification": _classified, "pairs": _classified, "tokens": _tagged, "qa": _asked}
+
+
+def find_task(kind: str, records: Sequence[dict]) -> Task:
+    """The task of a kind that has the labels of some records, which may not be a single one.
+
+    Raises: ValueError if there is nothing to choose from.
+    """
+    if kind == "qa":
+        return QuestionAnswering()
+    if kind == "tokens":
+        if labels := sorted({label for r in records for *_, label in r["spans"]}):
+            return Tagging(tuple(labels))
+        raise ValueError("no row has an entity: all tags are O")
+    found = {str(r["label"]): r["label"] for r in reversed(records)}
+    if len(found) < 2:
+        raise ValueError(
+            f"all {len(records):,} rows have the label {next(iter(found))!r}: nothing to learn"
+        )
+    numbers = all(name.removeprefix("-").isdecimal() for name in found)
+    classes = tuple(found[name] for name in sorted(found, key=int if numbers else None))
+    return Classification(classes, FORMS[kind][0][0])
+
+
+def with_known_labels(task: Task, records: Sequence[dict], strict: bool = True) -> list[dict]:
+    """Records whose labels are those of a task: 1 and "1" are the same class.
+
+    Raises: ValueError, if `strict`, that names the rows with a label the task doesn't know.
+    """
+
+    def known(record: dict) -> dict:
+        if isinstance(task, Classification) and "label" in record:
+            named = {str(label): label for label in task.classes}
+            label = record["label"]
+            if str(label) not in named and strict:
+                some = ", ".join(list(named)[:9])
+                raise ValueError(f"unknown label {label!r}; the rows to learn from have {some}")
+            record["label"] = named.get(str(label), label)
+        if isinstance(task, Tagging) and strict:
+            for *_, label in record["spans"]:
+                if label not in task.labels:
+                    some = ", ".join(task.labels[:9])
+                    raise ValueError(
+                        f"unknown entity {label!r}; the rows to learn from have {some}"
+                    )
+        return record
+
+    return each(((r.place, r) for r in records), known)
