@@ -76,41 +76,163 @@ def finetune(options: argparse.Namespace) -> int:
     """Fine-tunes a model, or goes on with a run, and prints how good it is."""
     from minillm.adapt import finetune as tuning
     from minillm.adapt import rows, settings
-    from minillm.train import checkpoint
 
     out, changes = Path(options.out), given(options, settings.DEFAULTS)
-    task = recipe = body = tokenizer = None
     if options.resume:
-        asked = {name: getattr(options, name) for name in ("task", "val", "columns")}
-        check_resumed(out, [*(name for name, value in asked.items() if value), *changes])
-        found = checkpoint.load(out)
-        task, body, recipe = tuning.stored(found)
-        asked = found.notes["asked"]
-        for name, value in (("model", options.model), ("data", options.data)):
-            if asked[name] != value:
-                raise ValueError(f"{out}: is a run with {asked[name]}, not {value}")
-        from minillm.text import tokenizers
-
-        tokenizer = tokenizers.load(found.path)
+        task, body, tokenizer, recipe, asked = run_in(out, options, changes)
     else:
-        check_new(out)
-        if options.task is None:
-            raise ValueError(f"--task is needed: {', '.join(TASKS)}")
-        adapters = [name for name in vars(settings.DEFAULTS.lora) if name in changes]
-        if adapters and changes.get("method") != "lora":
-            flag = adapters[0].replace("_", "-")
-            raise ValueError(f"--{flag} is for adapters: add --method lora, or leave it out")
-        settings.plan(1, **changes)  # what is wrong in these is said at once
-        asked = {name: getattr(options, name) for name in ("model", "data", "task", "val")}
-        asked["columns"] = parse_columns(options.columns)
+        recipe, asked = new_run(out, options, changes)
     kind, columns = asked["task"], asked["columns"]
-    records = rows.read(asked["data"], kind, columns)
-    val_records = rows.read(asked["val"], kind, columns) if asked["val"] else None
-    if val_records is None:
-        share = recipe.adapt.val_share if recipe else changes.get("val_share", settings.VAL_SHARE)
-    task = task or rows.find_task(kind, records)
-    ...
+    records = known = rows.read(asked["data"], kind, columns)
+    if asked["val"]:
+        val_records = rows.read(asked["val"], kind, columns)
+    else:
+        share, seed = recipe.adapt.val_share, recipe.train.seed
+        records, val_records = rows.hold_out(records, share, seed)
+    if not options.resume:
+        task, recipe = rows.find_task(kind, known), settings.plan(len(records), **changes)
+        body, tokenizer = load_body(asked["model"], kind)
+    for some in (records, val_records):
+        rows.with_known_labels(task, some)
+    result = tuning.run(
+        task, body, tokenizer, records, val_records, recipe, out,
+        notes={"asked": asked}, resume=options.resume, progress=sys.stderr.isatty(),
+    )  # fmt: skip
+    if result.history.stopped == "interrupted":
+        command = ["finetune", options.model, options.data, "--out", options.out, "--resume"]
+        again = f"python -m minillm {shlex.join(command)}"
+        step = len(result.history.losses)
+        print(f"minillm: stopped after step {step}; to go on: {again}", file=sys.stderr)
+        return 130
+    print(shown(result.table, result.metrics))
+    return 0
 
 
-def parse_columns(text: str | None) -> dict[str, str]:
-    ...
+def new_run(out: Path, options: argparse.Namespace, changes: dict) -> tuple[Any, dict]:
+    """The settings of a run, as far as they are known without its rows, and what it is asked."""
+    from minillm.adapt import settings
+
+    check_new(out)
+    if options.task is None:
+        raise ValueError(f"--task is missing; it is one of {', '.join(TASKS)}")
+    for name in vars(settings.DEFAULTS.lora):
+        if name in changes and changes.get("method") != "lora":
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"{flag} is of adapters: add --method lora, or leave it out")
+    if options.val and "val_share" in changes:
+        raise ValueError("--val gives the rows to watch: leave --val-share out")
+    asked = {name: getattr(options, name) for name in ("model", "data", "task", "val")}
+    asked["columns"] = read_columns(options.columns)
+    return settings.plan(1, **changes), asked
+
+
+def run_in(out: Path, options: argparse.Namespace, changes: dict) -> tuple:
+    """The run in a folder: its task, a body of its shape, its tokenizer, settings, what it is asked.
+
+    The weights come later, from the checkpoint.
+    """
+    from minillm.adapt import finetune as tuning
+    from minillm.text import tokenizers
+    from minillm.train import checkpoint
+
+    settings = [name for name in ("task", "val", "columns") if getattr(options, name)]
+    check_resumed(out, [*settings, *changes])
+    found = checkpoint.load(out)
+    task, body, recipe = tuning.stored(found)
+    asked = found.notes["asked"]
+    for name in ("model", "data"):
+        if asked[name] != getattr(options, name):
+            raise ValueError(f"{out}: is a run on {asked[name]}, not {getattr(options, name)}")
+    return task, body, tokenizers.load(found.path), recipe, asked
+
+
+def load_body(name: str, kind: str) -> tuple[Any, Any]:
+    """A pretrained model, and its tokenizer; a ValueError if it can't do a kind of task."""
+    from minillm import hub, zoo
+    from minillm.adapt import finetune as tuning
+    from minillm.model.bert import BERT
+    from minillm.train import checkpoint
+
+    if name in zoo.RECIPES:
+        body, tokenizer = zoo.load(name)
+    elif any(Path(name).glob("step-*")):
+        adapted = "task" in checkpoint.load(name).notes
+        body, tokenizer = (tuning.load_body if adapted else checkpoint.load_model)(name)
+    else:
+        body, tokenizer = hub.load(name)
+    if tokenizer is None:
+        raise ValueError(f"{name}: the model has no tokenizer, so it can't read text")
+    if kind in ("tokens", "qa") and not isinstance(body, BERT):
+        raise ValueError(f"--task {kind} needs a BERT; {name} is a GPT, which can only classify")
+    return body, tokenizer
+
+
+def read_columns(text: str | None) -> dict[str, str]:
+    """"text=sentence,label=gold" as a dictionary, our names to the file's."""
+    parts = [part.partition("=") for part in text.split(",")] if text else []
+    for ours, _, theirs in parts:
+        if not (ours and theirs):
+            raise ValueError(f"--columns ({text}) must be as in text=sentence,label=gold")
+    return {ours: theirs for ours, _, theirs in parts}
+
+
+def shown(table: str, metrics: dict[str, Any]) -> str:
+    """A report: the table by class, the scores beside a baseline's, what was trained."""
+    base = metrics["baseline"]["scores"]
+    told = [f"{name} {score:.3f} ({base[name]:.3f})" for name, score in metrics["scores"].items()]
+    lines = [
+        f"{', '.join(told)} on {metrics['val_rows']:,} rows; "
+        f"in brackets: {metrics['baseline']['name']}",
+        f"validation loss {metrics['val_loss']:.4f}; trained "
+        f"{metrics['trained_parameters']:,} of {metrics['parameters']:,} parameters on "
+        f"{metrics['rows']:,} rows, {metrics['steps']:,} steps, {metrics['train_seconds']:.1f} s",
+    ]
+    if metrics["stopped"] == "early":
+        lines.append("stopped early, as the loss on the held-out rows had stopped falling")
+    if metrics["cut_off"]:
+        lines.append(f"nothing learned from {metrics['cut_off']:,} rows: too long for the model")
+    return "\n".join(([table, ""] if table else []) + lines)
+
+
+def predict(options: argparse.Namespace) -> int:
+    """Answers for each row of a file, in its order."""
+    from tqdm import tqdm
+
+    from minillm.adapt import finetune as tuning
+    from minillm.adapt import report, rows
+    from minillm.train import checkpoint
+    from minillm.train.device import choose_device
+
+    out = Path(options.out) if options.out else None
+    if out and out.suffix.lower() not in FORMATS:
+        raise ValueError(f"--out {out}: must end with {' or '.join(FORMATS)}")
+    device = choose_device(options.device)
+    model, tokenizer, task = tuning.load(options.folder)
+    asked = checkpoint.load(options.folder).notes.get("asked", {})
+    columns = read_columns(options.columns) or asked.get("columns")
+    kind = rows.kind_of(task)
+    records = rows.read(options.input, kind, columns, labelled=False)
+    rows.with_known_labels(task, records, strict=False)
+    if any("prediction" in record.given for record in records):
+        raise ValueError(f"{options.input}: has a column 'prediction' already; rename it")
+    model.to(device)
+    found: list[Any] = []
+
+    def answered() -> Iterator[dict]:
+        with tqdm(total=len(records), disable=not sys.stderr.isatty(), unit="row") as bar:
+            for start in range(0, len(records), CHUNK):
+                some = records[start : start + CHUNK]
+                answers = tuning.answers(task, model, some, tokenizer)
+                for record, (answer, probability) in zip(some, answers, strict=True):
+                    found.append(answer)
+                    yield rows.with_answer(record, answer, probability)
+                bar.update(len(some))
+
+    with opened(out) as file:
+        write(answered(), file, out is not None and out.suffix.lower() == ".tsv", records)
+    scored = [(a, r) for a, r in zip(found, records, strict=True) if r.labelled]
+    if scored:
+        told = report.scores(task, *zip(*scored, strict=True))
+        score = ", ".join(f"{name} {value:.3f}" for name, value in told.items())
+        print(f"{score} on {len(scored):,} of {len(records):,} rows", file=sys.stderr)
+    return 0

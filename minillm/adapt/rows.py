@@ -244,3 +244,37 @@ def with_known_labels(task: Task, records: Sequence[dict], strict: bool = True) 
         return record
 
     return each(((r.place, r) for r in records), known)
+
+
+def hold_out(records: Sequence[dict], share: float, seed: int) -> tuple[list[dict], list[dict]]:
+    """Records to learn from, and a share of them, drawn by the seed, to watch; in their order.
+
+    Raises: ValueError if there are fewer than two.
+    """
+    n = len(records)
+    if n < 2:
+        raise ValueError(f"{n} row is too few to hold some out: give more, or --val FILE")
+    n_held = min(max(1, round(share * n)), n - 1)
+    held = {*np.random.default_rng(seed).permutation(n)[:n_held].tolist()}
+    parts = ([r for i, r in enumerate(records) if (i in held) == out] for out in (False, True))
+    return tuple(parts)
+
+
+def kind_of(task: Task) -> str:
+    """The kind of rows that a task takes, a key of FORMS."""
+    if isinstance(task, Classification):
+        return "classification" if len(task.texts) == 1 else "pairs"
+    return "tokens" if isinstance(task, Tagging) else "qa"
+
+
+def with_answer(row: Row, answer: Any, probability: float | None) -> dict:
+    """A row as it was given, with `prediction`, and `probability` where there is one.
+
+    Of words, the prediction is their tags, as a list or with spaces between, as the words are.
+    """
+    if "places" in row:
+        answer = word_tags(row["places"], answer)
+        if isinstance(next(v for v in row.given.values()), str):
+            answer = " ".join(answer)
+    row = row.given | {"prediction": answer}
+    return row if probability is None else row | {"probability": round(probability, 4)}
