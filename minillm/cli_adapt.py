@@ -7,14 +7,11 @@ But: `main`, its errors and exit codes are in `cli.py`.
 """
 
 import argparse
-import contextlib
-import json
-import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from minillm.flags import add_flags, check_new, check_resumed, given
 
@@ -22,7 +19,6 @@ TASKS = ("classification", "tokens", "pairs", "qa")
 DATA = "a .csv, .tsv or .jsonl file with named columns"
 COLUMNS = "names of the file's columns, where they aren't ours: text=sentence,label=gold"
 CHUNK = 1024  # rows that are answered at a time: a bar moves, and a pipe sees them soon
-FORMATS = (".jsonl", ".tsv")
 
 
 def add_commands(commands: Any) -> None:
@@ -127,7 +123,7 @@ def new_run(out: Path, options: argparse.Namespace, changes: dict) -> tuple[Any,
 
 
 def run_in(out: Path, options: argparse.Namespace, changes: dict) -> tuple:
-    """The run in a folder: its task, a body of its shape, its tokenizer, settings, what it is asked.
+    """The run in a folder: task, a body of its shape, tokenizer, settings, and what it is asked.
 
     The weights come later, from the checkpoint.
     """
@@ -168,7 +164,7 @@ def load_body(name: str, kind: str) -> tuple[Any, Any]:
 
 
 def read_columns(text: str | None) -> dict[str, str]:
-    """"text=sentence,label=gold" as a dictionary, our names to the file's."""
+    """ "text=sentence,label=gold" as a dictionary, our names to the file's."""
     parts = [part.partition("=") for part in text.split(",")] if text else []
     for ours, _, theirs in parts:
         if not (ours and theirs):
@@ -178,11 +174,11 @@ def read_columns(text: str | None) -> dict[str, str]:
 
 def shown(table: str, metrics: dict[str, Any]) -> str:
     """A report: the table by class, the scores beside a baseline's, what was trained."""
-    base = metrics["baseline"]["scores"]
-    told = [f"{name} {score:.3f} ({base[name]:.3f})" for name, score in metrics["scores"].items()]
+    scores, base = metrics["scores"], metrics["baseline"]
+    told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    beside = ", ".join(f"{score:.3f}" for score in base["scores"].values())
     lines = [
-        f"{', '.join(told)} on {metrics['val_rows']:,} rows; "
-        f"in brackets: {metrics['baseline']['name']}",
+        f"{told} on {metrics['val_rows']:,} rows held out ({base['name']}: {beside})",
         f"validation loss {metrics['val_loss']:.4f}; trained "
         f"{metrics['trained_parameters']:,} of {metrics['parameters']:,} parameters on "
         f"{metrics['rows']:,} rows, {metrics['steps']:,} steps, {metrics['train_seconds']:.1f} s",
@@ -199,13 +195,15 @@ def predict(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from minillm.adapt import finetune as tuning
-    from minillm.adapt import report, rows
+    from minillm.adapt import report, rows, tables
+    from minillm.adapt.tasks import Classification
     from minillm.train import checkpoint
     from minillm.train.device import choose_device
 
     out = Path(options.out) if options.out else None
-    if out and out.suffix.lower() not in FORMATS:
-        raise ValueError(f"--out {out}: must end with {' or '.join(FORMATS)}")
+    ending = out.suffix.lower() if out else ".jsonl"
+    if ending not in tables.WRITERS:
+        raise ValueError(f"--out {out}: must end with {' or '.join(tables.WRITERS)}")
     device = choose_device(options.device)
     model, tokenizer, task = tuning.load(options.folder)
     asked = checkpoint.load(options.folder).notes.get("asked", {})
@@ -228,8 +226,10 @@ def predict(options: argparse.Namespace) -> int:
                     yield rows.with_answer(record, answer, probability)
                 bar.update(len(some))
 
-    with opened(out) as file:
-        write(answered(), file, out is not None and out.suffix.lower() == ".tsv", records)
+    names = [*dict.fromkeys(name for record in records for name in record.given), "prediction"]
+    names += ["probability"] if isinstance(task, Classification) else []
+    with tables.opened(out) as file:
+        tables.WRITERS[ending](answered(), names, file)
     scored = [(a, r) for a, r in zip(found, records, strict=True) if r.labelled]
     if scored:
         told = report.scores(task, *zip(*scored, strict=True))

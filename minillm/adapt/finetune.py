@@ -27,7 +27,7 @@ from minillm.adapt.adapters import save_adapter
 from minillm.adapt.examples import Example, Examples, predict
 from minillm.adapt.heads import train_only
 from minillm.adapt.lora import LoRAConfig, add_lora, lora_layers, merge
-from minillm.adapt.rows import spans_of_tags
+from minillm.adapt.records import spans_of_tags
 from minillm.adapt.settings import AdaptConfig, FineTuning
 from minillm.adapt.tables import each
 from minillm.adapt.tasks import Classification, QuestionAnswering, Tagging, Task, word_tags

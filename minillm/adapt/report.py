@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from minillm.adapt.examples import word_spans
-from minillm.adapt.rows import spans_of_tags
+from minillm.adapt.records import spans_of_tags
 from minillm.adapt.tasks import Classification, Tagging, Task, word_tags
 from minillm.measure import Score, accuracy, entity_f1, span_scores
 

@@ -1,4 +1,4 @@
-"""Tables in files: CSV, TSV and JSONL, each row a dictionary with the number of its line.
+"""Tables in files: CSV, TSV and JSONL, each row a dictionary; in with its line, out again.
 
 What is wrong with a row stands in its place, as a ValueError, so that a reader can go on and name
 all bad rows together (`each`).
@@ -7,11 +7,16 @@ But: what the columns mean is in `rows.py`. A TSV has no quotes: its cells are a
 between tabs.
 """
 
+import contextlib
 import csv
 import io
 import json
+import os
+import re
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 Check = Callable[[list[str]], None]  # of the columns' names, by a ValueError
 Lines = Iterator[tuple[int, Any]]  # where a row begins, and the row or what is wrong with it
@@ -92,3 +97,39 @@ def named(lines: Lines, check: Check) -> Lines:
 
 
 READERS = {".csv": read_csv, ".tsv": read_tsv, ".jsonl": read_jsonl}
+
+
+@contextlib.contextmanager
+def opened(path: Path | None) -> Iterator[TextIO]:
+    """A file to write, which has its name only when all is written; stdout if there is no path."""
+    if path is None:
+        yield sys.stdout
+        return
+    draft = path.with_name(f".{path.name}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8", newline="\n") as file:
+            yield file
+        os.replace(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_jsonl(rows: Iterable[dict], names: list[str], file: TextIO) -> None:
+    """Writes each row as it comes, an object a line."""
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False), file=file)
+
+
+def write_tsv(rows: Iterable[dict], names: list[str], file: TextIO) -> None:
+    """Writes the named cells of each row as it comes; a tab or a line's end becomes a space."""
+
+    def cell(value: Any) -> str:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return "" if value is None else re.sub(r"[\t\r\n]", " ", text)
+
+    print("\t".join(map(cell, names)), file=file)
+    for row in rows:
+        print("\t".join(cell(row.get(name)) for name in names), file=file)
+
+
+WRITERS = {".jsonl": write_jsonl, ".tsv": write_tsv}
