@@ -35,8 +35,8 @@ def add_commands(commands: Any) -> None:
     sub.add_argument(
         "model",
         metavar="MODEL",
-        help="village-bert, village-gpt, a folder that `train` or `finetune` made, "
-        "or a folder or name of pretrained weights",
+        help="village-bert, village-gpt, a folder that `train` or `finetune` made (its head "
+        "starts anew), or a folder or name of pretrained weights",
     )
     sub.add_argument("data", metavar="DATA", help=DATA)
     sub.add_argument("--task", choices=TASKS, help="what the rows are; needed for a new run")
@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
     told = {
         "steps": "as many as the epochs have",
         "warmup_steps": f"{settings.WARMUP:g} of the steps",
-        "eval_every": "an epoch",
+        "eval_every": "an epoch, or the warm-up if that is longer",
         "lr": rates,
         "modules_to_save": "head, and BERT's pooler where a text gets one class",
     }
@@ -186,7 +186,8 @@ def shown(table: str, metrics: dict[str, Any]) -> str:
     if metrics["stopped"] == "early":
         lines.append("stopped early, as the loss on the held-out rows had stopped falling")
     if metrics["cut_off"]:
-        lines.append(f"nothing learned from {metrics['cut_off']:,} rows: too long for the model")
+        cut = f"{metrics['cut_off']:,} of {metrics['rows']:,} rows"
+        lines.append(f"nothing learned from {cut}: what is to be found was cut off, or isn't there")
     return "\n".join(([table, ""] if table else []) + lines)
 
 

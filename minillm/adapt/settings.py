@@ -56,8 +56,8 @@ DEFAULTS = FineTuning(
         final_lr=0.0,  # as BERT; a short run ends on its best weights
         weight_decay=0.01,  # BERT's; little, as the weights are good already
         beta2=0.999,  # BERT's; the averages may be long, since the gradients are small
-        patience=2,  # the best weights are kept; two epochs without gain end the run
-        eval_every=1,  # replaced by an epoch's steps
+        patience=3,  # the best weights are kept; three evaluations without gain end the run
+        eval_every=1,  # `plan` makes an epoch of it
     ),
     LoRAConfig(
         r=8,  # PEFT's usual rank; real tasks are richer than the village's
@@ -74,7 +74,7 @@ def plan(n_rows: int, **changes: Any) -> FineTuning:
         n_rows: to learn from.
         changes: fields of the three configs. Unless they are given, `steps` follows from the
             epochs, `warmup_steps` from the steps, `lr` from the method, and `eval_every` is an
-            epoch.
+            epoch, or the warm-up where that is longer.
     Raises: ValueError for settings that make no sense, alone or together.
     """
     recipe = DEFAULTS.changed(**changes)
@@ -86,6 +86,7 @@ def plan(n_rows: int, **changes: Any) -> FineTuning:
         "lr": RATES[recipe.adapt.method],
         "steps": steps,
         "warmup_steps": round(WARMUP * steps),
-        "eval_every": min(epoch, steps),
+        # Of very few rows an epoch is soon over, and patience would end a run in its warm-up.
+        "eval_every": min(steps, max(epoch, round(WARMUP * steps))),
     }
     return recipe.changed(**(follows | changes))
