@@ -9,6 +9,7 @@ But: `main`, its errors and exit codes are in `cli.py`.
 import argparse
 import shlex
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -155,7 +156,11 @@ def load_body(name: str, kind: str) -> tuple[Any, Any]:
         adapted = "task" in checkpoint.load(name).notes
         body, tokenizer = (tuning.load_body if adapted else checkpoint.load_model)(name)
     else:
-        body, tokenizer = hub.load(name)
+        with warnings.catch_warnings(record=True) as told:  # of parts that start anew
+            warnings.simplefilter("always", UserWarning)
+            body, tokenizer = hub.load(name)
+        for warning in told:
+            print(f"minillm: {warning.message}", file=sys.stderr)
     if tokenizer is None:
         raise ValueError(f"{name}: the model has no tokenizer, so it can't read text")
     if kind in ("tokens", "qa") and not isinstance(body, BERT):

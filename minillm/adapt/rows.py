@@ -96,10 +96,12 @@ def find_form(kind: str, given: dict, columns: dict[str, str], labelled: bool) -
         lacking = [name for name in names if columns.get(name, name) not in given]
         if not lacking:
             return reads, finds
-        missing.append((len(lacking), columns.get(lacking[0], lacking[0])))
+        missing.append((len(lacking), lacking[0]))
     there = ", ".join(repr(name) for name in given)
     shown = there if len(there) <= 100 else there[:100] + " ..."
-    raise ValueError(f"no column {min(missing)[1]!r}; there are {shown}")
+    ours = min(missing)[1]
+    hint = "" if ours in columns else f" (columns {ours}=... names one of them)"
+    raise ValueError(f"no column {columns.get(ours, ours)!r}; there are {shown}{hint}")
 
 
 def find_task(kind: str, records: Sequence[dict]) -> Task:

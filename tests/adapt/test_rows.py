@@ -84,7 +84,11 @@ def rows_error(file, **columns):
         ("a.csv", "text,label\nyes,1\nno,0,0\n", "line 3: has 3 cells, not 2"),
         ("a.csv", 'text,label\n"a\nb",1\n"no,0\n', "line 4: broken CSV (unexpected end of data)"),
         ("a.csv", 'text,label\n"a"b,1\n', "line 2: broken CSV"),
-        ("a.csv", "yes,1\nno,0\n", "line 1: no column 'text'; there are 'yes', '1'; the first"),
+        (
+            "a.csv",
+            "yes,1\nno,0\n",
+            "line 1: no column 'text'; there are 'yes', '1' (columns text=...",
+        ),
         ("a.csv", "text,label,text\nyes,1,no\n", "line 1: two columns are called 'text'"),
         ("a.csv", "text,label\n", "a.csv: holds no rows"),
         ("a.csv", "\n\n", "a.csv is empty"),
