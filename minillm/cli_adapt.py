@@ -72,14 +72,16 @@ def add_commands(commands: Any) -> None:
 def finetune(options: argparse.Namespace) -> int:
     """Fine-tunes a model, or goes on with a run, and prints how good it is."""
     from minillm.adapt import finetune as tuning
-    from minillm.adapt import rows, settings
+    from minillm.adapt import report, rows, settings
 
     out, changes = Path(options.out), given(options, settings.DEFAULTS)
     if options.resume:
         task, body, tokenizer, recipe, asked = run_in(out, options, changes)
     else:
         recipe, asked = new_run(out, options, changes)
-    kind, columns = asked["task"], asked["columns"]
+    kind, columns, watched = asked["task"], asked["columns"], sys.stderr.isatty()
+    if watched:
+        print(f"reading {asked['data']} and cutting it into tokens", file=sys.stderr)
     records = known = rows.read(asked["data"], kind, columns)
     if asked["val"]:
         val_records = rows.read(asked["val"], kind, columns)
@@ -93,7 +95,7 @@ def finetune(options: argparse.Namespace) -> int:
         rows.with_known_labels(task, some)
     result = tuning.run(
         task, body, tokenizer, records, val_records, recipe, out,
-        notes={"asked": asked}, resume=options.resume, progress=sys.stderr.isatty(),
+        notes={"asked": asked}, resume=options.resume, progress=watched,
     )  # fmt: skip
     if result.history.stopped == "interrupted":
         command = ["finetune", options.model, options.data, "--out", options.out, "--resume"]
@@ -101,7 +103,7 @@ def finetune(options: argparse.Namespace) -> int:
         step = len(result.history.losses)
         print(f"minillm: stopped after step {step}; to go on: {again}", file=sys.stderr)
         return 130
-    print(shown(result.table, result.metrics))
+    print(report.summary(result.table, result.metrics))
     return 0
 
 
@@ -136,7 +138,9 @@ def run_in(out: Path, options: argparse.Namespace, changes: dict) -> tuple:
     check_resumed(out, [*settings, *changes])
     found = checkpoint.load(out)
     task, body, recipe = tuning.stored(found)
-    asked = found.notes["asked"]
+    asked = found.notes.get("asked")
+    if asked is None:
+        raise ValueError(f"{out}: was not made by this command")
     for name in ("model", "data"):
         if asked[name] != getattr(options, name):
             raise ValueError(f"{out}: is a run on {asked[name]}, not {getattr(options, name)}")
@@ -158,7 +162,11 @@ def load_body(name: str, kind: str) -> tuple[Any, Any]:
     else:
         with warnings.catch_warnings(record=True) as told:  # of parts that start anew
             warnings.simplefilter("always", UserWarning)
-            body, tokenizer = hub.load(name)
+            try:
+                body, tokenizer = hub.load(name)
+            except FileNotFoundError as error:
+                ours = ", ".join(zoo.RECIPES)
+                raise FileNotFoundError(f"{error}; the book's own are {ours}") from None
         for warning in told:
             print(f"minillm: {warning.message}", file=sys.stderr)
     if tokenizer is None:
@@ -175,25 +183,6 @@ def read_columns(text: str | None) -> dict[str, str]:
         if not (ours and theirs):
             raise ValueError(f"--columns ({text}) must be as in text=sentence,label=gold")
     return {ours: theirs for ours, _, theirs in parts}
-
-
-def shown(table: str, metrics: dict[str, Any]) -> str:
-    """A report: the table by class, the scores beside a baseline's, what was trained."""
-    scores, base = metrics["scores"], metrics["baseline"]
-    told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
-    beside = ", ".join(f"{score:.3f}" for score in base["scores"].values())
-    lines = [
-        f"{told} on {metrics['val_rows']:,} rows held out ({base['name']}: {beside})",
-        f"validation loss {metrics['val_loss']:.4f}; trained "
-        f"{metrics['trained_parameters']:,} of {metrics['parameters']:,} parameters on "
-        f"{metrics['rows']:,} rows, {metrics['steps']:,} steps, {metrics['train_seconds']:.1f} s",
-    ]
-    if metrics["stopped"] == "early":
-        lines.append("stopped early, as the loss on the held-out rows had stopped falling")
-    if metrics["cut_off"]:
-        cut = f"{metrics['cut_off']:,} of {metrics['rows']:,} rows"
-        lines.append(f"nothing learned from {cut}: what is to be found was cut off, or isn't there")
-    return "\n".join(([table, ""] if table else []) + lines)
 
 
 def predict(options: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ commands that train check alike: a folder for a new run, and a run to go on with
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import types
 import typing
@@ -93,11 +94,14 @@ def given(options: argparse.Namespace, recipe: Any) -> dict[str, Any]:
 
 
 def check_new(out: Path) -> None:
-    """Raises a ValueError if a folder for a new run is a file, or holds something."""
+    """Raises a ValueError if a folder for a new run can't be made, or holds something."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out {out}: is a file; give a new or an empty folder")
     if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
         raise ValueError(f"--out {out}: isn't empty; give a new folder, or --resume its run")
+    above = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"--out {out}: no folder can be made in {above}")
 
 
 def check_resumed(out: Path, named: Iterable[str]) -> None:

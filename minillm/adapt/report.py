@@ -6,6 +6,7 @@ But: no model here; what counts as right is in `measure.py`.
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from minillm.adapt.examples import word_spans
 from minillm.adapt.records import spans_of_tags
@@ -65,6 +66,28 @@ def baseline(task: Task, learned: Sequence[dict], records: Sequence[dict]) -> tu
     key = "label" if isinstance(task, Classification) else "answer"
     ((most, _),) = Counter(r[key] for r in learned).most_common(1)
     return f"always {most!r}", [most] * len(records)
+
+
+def summary(table: str, metrics: dict[str, Any]) -> str:
+    """A run's report: the table, the scores beside the baseline's, what was trained and how long.
+
+    Used by `python -m minillm finetune`.
+    """
+    scores, base = metrics["scores"], metrics["baseline"]
+    told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    beside = ", ".join(f"{score:.3f}" for score in base["scores"].values())
+    lines = [
+        f"{told} on {metrics['val_rows']:,} rows held out ({base['name']}: {beside})",
+        f"validation loss {metrics['val_loss']:.4f}; trained "
+        f"{metrics['trained_parameters']:,} of {metrics['parameters']:,} parameters on "
+        f"{metrics['rows']:,} rows, {metrics['steps']:,} steps, {metrics['train_seconds']:.1f} s",
+    ]
+    if metrics["stopped"] == "early":
+        lines.append("stopped early, as the loss on the held-out rows had stopped falling")
+    if metrics["cut_off"]:
+        cut = f"{metrics['cut_off']:,} of {metrics['rows']:,} rows"
+        lines.append(f"nothing learned from {cut}: what is to be found was cut off, or isn't there")
+    return "\n".join(([table, ""] if table else []) + lines)
 
 
 def _looked_up(learned: Sequence[dict], records: Sequence[dict]) -> list:

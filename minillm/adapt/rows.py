@@ -64,7 +64,8 @@ def read(
     known = {name for form in FORMS[kind] for part in form for name in part}
     known |= {*OPTIONAL.get(kind, ())}
     if unknown := columns.keys() - known:
-        raise ValueError(f"columns: {min(unknown)!r} is none of {', '.join(sorted(known))}")
+        ours = ", ".join(sorted(known))
+        raise ValueError(f"columns: {min(unknown)!r} is none of {ours}; first our name, then yours")
 
     def row(line: int, given: Any) -> Row:
         if isinstance(given, ValueError):
@@ -100,7 +101,7 @@ def find_form(kind: str, given: dict, columns: dict[str, str], labelled: bool) -
     there = ", ".join(repr(name) for name in given)
     shown = there if len(there) <= 100 else there[:100] + " ..."
     ours = min(missing)[1]
-    hint = "" if ours in columns else f" (columns {ours}=... names one of them)"
+    hint = "" if ours in columns else f" (columns {ours}=NAME says which it is)"
     raise ValueError(f"no column {columns.get(ours, ours)!r}; there are {shown}{hint}")
 
 

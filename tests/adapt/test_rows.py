@@ -87,7 +87,7 @@ def rows_error(file, **columns):
         (
             "a.csv",
             "yes,1\nno,0\n",
-            "line 1: no column 'text'; there are 'yes', '1' (columns text=...",
+            "line 1: no column 'text'; there are 'yes', '1' (columns text=NAME",
         ),
         ("a.csv", "text,label,text\nyes,1,no\n", "line 1: two columns are called 'text'"),
         ("a.csv", "text,label\n", "a.csv: holds no rows"),
