@@ -412,6 +412,20 @@ def test_rows_of_words_get_a_tag_a_word_as_they_were_given(home, tmp_path, capsy
     assert found["prediction"] == "O O B-bad"
 
 
+def test_an_entity_in_rows_of_words_ends_where_a_word_does(home, tmp_path, capsys, monkeypatch):
+    assert run(*command(home, "words.jsonl", "tokens", tmp_path / "run")) == 0
+
+    def answer(self, logits, record, tokenizer):
+        start, end = record["places"][2]
+        word = record["text"][start : end - 1]
+        return [(start, end - 1, "good" if word in GOOD else "bad")]  # without the full stop
+
+    monkeypatch.setattr("minillm.adapt.tasks.Tagging.answer", answer)
+    capsys.readouterr()
+    assert run("predict", tmp_path / "run", home / "words.jsonl") == 0
+    assert capsys.readouterr().err == "entity F1 1.000 on 60 of 60 rows\n"
+
+
 def test_predict_refuses(adapted, home, tmp_path, capsys):
     data = home / "reviews.tsv"
     error = refused(capsys, "predict", adapted, data, "--out", tmp_path / "x.txt")
