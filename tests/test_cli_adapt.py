@@ -401,9 +401,7 @@ def test_rows_of_words_get_a_tag_a_word_as_they_were_given(home, tmp_path, capsy
     argv = command(home, "words.jsonl", "tokens", out, "--steps", 60, "--lr", 1e-2)
     assert run(*argv) == 0
     metrics = json.loads((out / "metrics.json").read_text())
-    assert metrics["scores"] == {
-        "entity F1": 1.0
-    }  # "glad." is one word of the row, and two of ours
+    assert metrics["scores"] == {"entity F1": 1.0}
     listed = put_jsonl(tmp_path / "a.jsonl", [{"tokens": ["Anna", "was", "glad."]}])
     (found,) = predictions(capsys, out, listed)
     assert found["prediction"] == ["O", "O", "B-good"]
