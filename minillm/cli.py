@@ -3,11 +3,14 @@
     python -m minillm train CORPUS --out DIR
     python -m minillm generate DIR --prompt "Anna"
     python -m minillm evaluate DIR CORPUS
+    python -m minillm finetune MODEL DATA --task classification --out DIR
+    python -m minillm predict DIR INPUT
 
 Results go to stdout, the progress bar and errors to stderr. Exit codes: 0 done, 2 bad input (one
 line says what would do), 130 stopped by Ctrl-C.
 
-But: only GPTs; and no setting is explained here, see `flags.py`.
+But: `finetune` and `predict` are in `cli_adapt.py`; and no setting is explained here, see
+`flags.py`.
 """
 
 import argparse
@@ -16,7 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from minillm.flags import Parser, add_flags, given
+from minillm import cli_adapt
+from minillm.flags import Parser, add_flags, check_new, check_resumed, given
 
 CORPUS = "village, a known data set, a text file, or a folder of text files"
 
@@ -51,8 +55,10 @@ def build_parser() -> argparse.ArgumentParser:
     """
     from minillm.train import recipes
 
-    parser = Parser(prog="minillm", description="Train a small GPT, write with it, measure it.")
-    commands = parser.add_subparsers(required=True, metavar="train | generate | evaluate")
+    about = "Train a small GPT, write with it, measure it; fine-tune a model and use it."
+    parser = Parser(prog="minillm", description=about)
+    names = "train | generate | evaluate | finetune | predict"
+    commands = parser.add_subparsers(required=True, metavar=names)
 
     sub = commands.add_parser("train", help="train a model", description="Train a GPT on a text.")
     sub.add_argument("corpus", metavar="CORPUS", help=CORPUS)
@@ -83,6 +89,8 @@ def build_parser() -> argparse.ArgumentParser:
     sub.add_argument("corpus", metavar="CORPUS", help=CORPUS)
     sub.add_argument("--device", default="auto", help="auto, cuda, mps or cpu; default: auto")
     sub.set_defaults(command=evaluate)
+
+    cli_adapt.add_commands(commands)
     return parser
 
 
@@ -92,15 +100,10 @@ def train(options: argparse.Namespace) -> int:
 
     out, changes = Path(options.out), given(options, recipes.VILLAGE)
     if options.resume:
-        if changes:
-            flag = "--" + next(iter(changes)).replace("_", "-")
-            raise ValueError(f"--resume goes on with the settings of {out}: leave {flag} out")
+        check_resumed(out, changes)
         recipe = recipes.stored(out, options.corpus)
     else:
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out {out}: is a file; give a new or an empty folder")
-        if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
-            raise ValueError(f"--out {out}: isn't empty; give a new folder, or --resume its run")
+        check_new(out)
         recipe = recipes.VILLAGE.changed(**changes)
     watched = sys.stderr.isatty()
     if watched:

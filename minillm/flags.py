@@ -1,15 +1,18 @@
 """Command-line flags from config dataclasses: one a field, its help the comment beside it.
 
-So a setting's name, default and reason stand in one place, the config's own source.
+So a setting's name, default and reason stand in one place, the config's own source. And what the
+commands that train check alike: a folder for a new run, and a run to go on with.
 """
 
 import argparse
 import dataclasses
 import inspect
+import os
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn
 
 
@@ -32,10 +35,13 @@ def comments(config: type) -> dict[str, str]:
     return dict(line.findall(inspect.getsource(config)))
 
 
-def add_flags(parser: argparse.ArgumentParser, recipe: Any) -> None:
+def add_flags(
+    parser: argparse.ArgumentParser, recipe: Any, defaults: dict[str, str] | None = None
+) -> None:
     """Adds a flag for each field of each config in a recipe; a name that comes twice counts once.
 
-    Flags that aren't used leave no trace in what is parsed: see `given`.
+    Flags that aren't used leave no trace in what is parsed: see `given`. `defaults` says in words
+    what a field is where no single value would be true.
 
     Built in chapter 7.
     """
@@ -46,7 +52,8 @@ def add_flags(parser: argparse.ArgumentParser, recipe: Any) -> None:
             flag = "--" + field.name.replace("_", "-")
             if flag in parser._option_string_actions:
                 continue
-            default = getattr(config, field.name)
+            default = (defaults or {}).get(field.name, getattr(config, field.name))
+            default = ",".join(default) if isinstance(default, tuple) else default
             text = f"{said.get(field.name, '')}; default: {default}".replace("%", "%%")
             kind = kinds[field.name]
             options: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS}
@@ -60,7 +67,12 @@ def add_flags(parser: argparse.ArgumentParser, recipe: Any) -> None:
 
 
 def reader(kind: Any) -> Callable[[str], Any]:
-    """What turns a flag's text into a value of the field's type; "none" where None is allowed."""
+    """What turns a flag's text into a value of the field's type; "none" where None is allowed.
+
+    A tuple's items have commas between them.
+    """
+    if typing.get_origin(kind) is tuple:
+        return lambda text: tuple(text.split(","))
     if not isinstance(kind, types.UnionType):
         return kind
     inner = next(k for k in typing.get_args(kind) if k is not type(None))
@@ -79,3 +91,21 @@ def given(options: argparse.Namespace, recipe: Any) -> dict[str, Any]:
     """
     names = {f.name for config in vars(recipe).values() for f in dataclasses.fields(config)}
     return {name: value for name, value in vars(options).items() if name in names}
+
+
+def check_new(out: Path) -> None:
+    """Raises a ValueError if a folder for a new run can't be made, or holds something."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out {out}: is a file; give a new or an empty folder")
+    if out.is_dir() and any(not p.name.startswith(".") for p in out.iterdir()):
+        raise ValueError(f"--out {out}: isn't empty; give a new folder, or --resume its run")
+    above = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise ValueError(f"--out {out}: no folder can be made in {above}")
+
+
+def check_resumed(out: Path, named: Iterable[str]) -> None:
+    """Raises a ValueError if a run to go on with is given settings, by the names of their flags."""
+    for name in named:
+        flag = "--" + name.replace("_", "-")
+        raise ValueError(f"--resume goes on with the settings of {out}: leave {flag} out")

@@ -270,6 +270,8 @@ def test_out_that_holds_something_is_left_alone(tmp_path, capsys, rhyme, text):
     (tmp_path / "file").write_text("mine")
     assert "is a file" in refused(capsys, "train", text, "--out", tmp_path / "file", *CHARS)
     assert (tmp_path / "file").read_text() == "mine"
+    inside = tmp_path / "file" / "run"
+    assert "no folder can be made" in refused(capsys, "train", text, "--out", inside, *CHARS)
 
 
 def test_resume_takes_what_it_finds_and_nothing_else(tmp_path, capsys, rhyme, village, text):

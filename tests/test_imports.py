@@ -24,7 +24,8 @@ LATER = {
     "model/gpt.py": ("GPT", ("from_pretrained", "save_pretrained"), "hub"),
     "model/bert.py": ("BERT", ("from_pretrained", "save_pretrained"), "hub"),
 }
-ON_TOP = {"checks", "plot", "flags", "cli", "__main__", "__init__"}  # these may know everybody
+# These may know everybody.
+ON_TOP = {"checks", "plot", "flags", "cli", "cli_adapt", "__main__", "__init__"}
 
 
 def imported(tree):

@@ -14,7 +14,7 @@ from pathlib import Path
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from minillm.adapt.lora import LoRAConfig, add_lora, lora_layers
+from minillm.adapt.lora import LoRAConfig, add_lora, lora_layers, targets
 from minillm.train.checkpoint import read_tensors
 
 PREFIX = "base_model.model."  # PEFT's, before the names of a model's own modules
@@ -110,20 +110,37 @@ def load_adapter(model: nn.Module, folder: str | Path) -> nn.Module:
 
     Returns: the model.
     Raises: FileNotFoundError if no adapter is there; ValueError if it is damaged, of a kind that is
-        not LoRA, or for another model.
+        not LoRA, or for another model. The model is then as it was.
 
     Built in chapter 11.
     """
     folder = Path(folder)
     config = read_config(folder / CONFIG)
     tensors = read_tensors(folder / WEIGHTS)
-    if not lora_layers(model):
-        add_lora(model, config)
-    put_adapter(model, tensors)
+    if lora_layers(model):
+        put_adapter(model, tensors)
+    else:
+        _add_adapter(model, config, tensors)
     for layer in lora_layers(model).values():
         layer.scaling = config.lora_alpha / config.r
     model.lora_config = config
     return model
+
+
+def _add_adapter(model: nn.Module, config: LoRAConfig, tensors: dict[str, Tensor]) -> None:
+    """Gives a model without adapters one with these tensors, or leaves it as it is."""
+    plain = targets(model, config)
+    trained = [(p, p.requires_grad) for p in model.parameters()]
+    add_lora(model, config)
+    try:
+        put_adapter(model, tensors)
+    except ValueError:
+        for name, layer in plain.items():
+            model.set_submodule(name, layer)
+        for p, was in trained:
+            p.requires_grad_(was)
+        del model.lora_config
+        raise
 
 
 def read_config(file: Path) -> LoRAConfig:

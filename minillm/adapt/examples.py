@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from minillm.text.tokenizers.wordpiece import CHINESE, UNWANTED
+from minillm.train.batches import drawn_once
 from minillm.train.device import move
 from minillm.train.objectives import IGNORE
 from minillm.train.pairs import alike_together
@@ -130,6 +131,7 @@ class Examples:
             raise ValueError("examples must hold at least one")
         self.examples, self.seed = examples, seed
         self.lengths = np.array([len(example.ids) for example in examples])
+        self._orders: dict[int, np.ndarray] = {}
 
     def order(self, epoch: int) -> np.ndarray:
         """The numbers of the examples in the order of an epoch, (n,)."""
@@ -139,7 +141,8 @@ class Examples:
         """Examples number start ... start + size - 1 of the stream, as `collate` gives them."""
         first, skip = divmod(start, len(self.examples))
         last = (start + size - 1) // len(self.examples)
-        order = np.concatenate([self.order(epoch) for epoch in range(first, last + 1)])
+        epochs = [drawn_once(self._orders, epoch, self.order) for epoch in range(first, last + 1)]
+        order = np.concatenate(epochs)
         return collate([self.examples[i] for i in order[skip : skip + size]])
 
     def in_order(self, size: int) -> Iterator[tuple[Tensor, ...]]:

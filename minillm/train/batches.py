@@ -9,7 +9,8 @@ But: windows run across the ends of documents; what keeps those apart is the obj
 """
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -102,6 +103,22 @@ def cut(
     return torch.from_numpy(inputs.copy()), torch.from_numpy(targets)
 
 
+def drawn_once(kept: dict[int, Any], epoch: int, draw: Callable[[int], Any]) -> Any:
+    """What `draw(epoch)` gives, drawn only once: `kept` holds the last two epochs.
+
+    Args:
+        kept: a stream's own, empty at first.
+        epoch, draw: the order of an epoch, or whatever else it has, is the same at each call.
+
+    Built in chapter 7.
+    """
+    if epoch not in kept:
+        for old in kept.keys() - {epoch - 1}:  # a batch may straddle two epochs
+            del kept[old]
+        kept[epoch] = draw(epoch)
+    return kept[epoch]
+
+
 class TokenWindows:
     """Windows of `context_length` tokens from one array, for training and for evaluation.
 
@@ -167,10 +184,10 @@ class TokenWindows:
     def _start(self, number: int) -> int:
         """Where window `number` of the stream starts in the array."""
         epoch, k = divmod(number, self.n_windows)
-        if epoch not in self._epochs:
-            T, n = self.context_length, len(self.tokens)
-            starts = epoch_starts(self.seed, epoch, n, self.n_windows, T)
-            # A batch may straddle two epochs: keep the one before, forget the rest.
-            self._epochs = {e: s for e, s in self._epochs.items() if e == epoch - 1}
-            self._epochs[epoch] = from_beginnings(starts, self.ends, T)
-        return int(self._epochs[epoch][k])
+        return int(drawn_once(self._epochs, epoch, self._starts)[k])
+
+    def _starts(self, epoch: int) -> np.ndarray:
+        """Where the windows of an epoch start, in its order."""
+        T, n = self.context_length, len(self.tokens)
+        starts = epoch_starts(self.seed, epoch, n, self.n_windows, T)
+        return from_beginnings(starts, self.ends, T)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from minillm.train.batches import drawn_once
 from minillm.train.objectives import IGNORE
 
 HIDDEN_SHARE = 0.15  # of the words in a row
@@ -163,19 +164,16 @@ class TextPairs:
 
     def plan(self, epoch: int) -> tuple[np.ndarray, ...]:
         """The order of an epoch's documents, and of each document what `draw_cuts` returns."""
-        if epoch not in self.plans:
-            self.plans = {e: plan for e, plan in self.plans.items() if e == epoch - 1}
-            rng, n = np.random.default_rng([self.seed, epoch]), len(self.counts)
-            cuts, later = draw_cuts(self.counts, self.n_sentences, rng, SAME in self.kinds)
-            spans = self.spans(np.arange(n), cuts, np.arange(n), cuts)
-            order = alike_together(sum(stop - start for start, stop in spans), rng)
-            self.plans[epoch] = order, cuts, later
-        return self.plans[epoch]
+        rng, n = np.random.default_rng([self.seed, epoch]), len(self.counts)
+        cuts, later = draw_cuts(self.counts, self.n_sentences, rng, SAME in self.kinds)
+        spans = self.spans(np.arange(n), cuts, np.arange(n), cuts)
+        order = alike_together(sum(stop - start for start, stop in spans), rng)
+        return order, cuts, later
 
     def cut(self, number: int) -> Cut:
         """Which texts example `number` joins: an epoch has each document once with each kind."""
         epoch, place = divmod(number, self.n_examples)
-        order, cuts, later = self.plan(epoch)
+        order, cuts, later = drawn_once(self.plans, epoch, self.plan)
         i, kind = divmod(place, len(self.kinds))
         document = source = order[i]
         if self.kinds[kind] == OTHER:

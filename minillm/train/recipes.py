@@ -11,7 +11,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import nn
@@ -25,8 +25,26 @@ from minillm.train.run import History
 from minillm.train.texts import TextConfig, objective, prepare, windows
 
 
+class Configs:
+    """Several configs in one: a frozen dataclass whose fields are configs.
+
+    Built in chapter 7.
+    """
+
+    def changed(self, **changes: Any) -> Self:
+        """The same with some fields of its configs changed, whichever config has them."""
+        return type(self)(
+            **{
+                part: dataclasses.replace(
+                    config, **{k: v for k, v in changes.items() if hasattr(config, k)}
+                )
+                for part, config in vars(self).items()
+            }
+        )
+
+
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Configs):
     """The three configs of a run. The model's vocab_size is replaced by the tokenizer's.
 
     Built in chapter 7.
@@ -35,17 +53,6 @@ class Recipe:
     text: TextConfig
     model: GPTConfig
     train: TrainConfig
-
-    def changed(self, **changes: Any) -> "Recipe":
-        """The same recipe with some fields of its configs changed, whichever config has them."""
-        return Recipe(
-            **{
-                part: dataclasses.replace(
-                    config, **{k: v for k, v in changes.items() if hasattr(config, k)}
-                )
-                for part, config in vars(self).items()
-            }
-        )
 
     def run(self, **options: Any) -> "Result":
         """Trains by this recipe; options as for `run`."""

@@ -131,3 +131,12 @@ def test_predictions_do_not_depend_on_what_is_read_beside_them(shape):
         n = len(example.ids)
         assert logits.shape == {"K": (3,), "T, K": (n, 3), "2, T": (2, n)}[shape]
         torch.testing.assert_close(logits, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_an_epoch_is_put_in_order_once(monkeypatch):
+    data, orders = Examples(rows()), []
+    order = data.order
+    monkeypatch.setattr(data, "order", lambda epoch: orders.append(epoch) or order(epoch))
+    for start in range(0, 21, 3):
+        data.batch(start, 3)
+    assert orders == [0, 1, 2]

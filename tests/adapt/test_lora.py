@@ -191,6 +191,25 @@ def test_pefts_files_load_in_ours(tmp_path):
     assert torch.equal(other(IDS), ours(IDS))  # the file's lora_alpha counts
 
 
+def test_an_adapter_of_another_model_leaves_no_trace(tmp_path):
+    torch.manual_seed(0)
+    wider = SequenceClassifier(BERT(BertConfig(30, d_model=32, n_heads=2, n_layers=2)), 3)
+    save_adapter(add_lora(wider, CONFIG), tmp_path)
+    model = classifier()
+    model.body.embedding.tokens.weight.requires_grad_(False)
+    before = {n: (p, p.requires_grad, p.detach().clone()) for n, p in model.named_parameters()}
+    with pytest.raises(ValueError, match=r"is \(3, 32\) in the adapter, \(3, 16\) in the model"):
+        load_adapter(model, tmp_path)
+    assert not lora_layers(model)
+    assert not hasattr(model, "lora_config")
+    after = dict(model.named_parameters())
+    assert after.keys() == before.keys()
+    for name, (p, trained, values) in before.items():
+        assert after[name] is p
+        assert p.requires_grad == trained
+        assert torch.equal(p, values)
+
+
 @pytest.mark.parametrize(
     "change",
     [{"use_rslora": True}, {"use_dora": True}, {"bias": "all"}, {"rank_pattern": {"out": 2}},

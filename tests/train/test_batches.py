@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.train.batches import TokenWindows
+from minillm.train.batches import TokenWindows, drawn_once
 from minillm.train.objectives import IGNORE, scored
 
 
@@ -141,3 +141,23 @@ def test_training_windows_begin_where_documents_do_if_they_are_short():
     short = inputs[:, 0] != 99  # the long one is cut anywhere, as it doesn't fit
     assert (inputs[short, 0] == END).all() and short.float().mean() > 0.5
     assert len(set(inputs[~short].flatten().tolist())) <= 3
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30))
+def test_an_epoch_is_drawn_once_while_the_next_begins_and_no_more_than_two_are_kept(asked):
+    kept, drawn = {}, []
+
+    def draw(epoch):
+        drawn.append(epoch)
+        return [epoch]
+
+    for epoch in asked:
+        before, n_drawn = set(kept), len(drawn)
+        assert drawn_once(kept, epoch, draw) == [epoch]
+        assert len(drawn) == n_drawn + (epoch not in before)
+        assert epoch in kept and len(kept) <= 2
+        assert kept.keys() <= before | {epoch}
+    kept, drawn[:] = {}, []
+    for epoch in (0, 0, 1, 0, 1, 1, 2, 1, 2):  # as batches that straddle two epochs ask
+        drawn_once(kept, epoch, draw)
+    assert drawn == [0, 1, 2]
