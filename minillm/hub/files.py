@@ -28,7 +28,7 @@ SAFE = (CONFIG, *WEIGHTS[:2], "model-*.safetensors", *TOKENIZER, "merges.txt")
 SAFE += ("tokenizer_config.json",)
 PICKLED = (*WEIGHTS[2:], "pytorch_model-*.bin")
 ON_THE_HUB = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}
-NAME = re.compile(r"([\w.-]+/)?[\w.-]*\w")
+NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 
 
 def find(name: str | Path) -> Path:

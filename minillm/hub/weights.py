@@ -74,14 +74,17 @@ def first_position(given: dict[str, Any], source: str) -> int:
     return pad + 1
 
 
-def our_model(given: dict[str, Any], stored: dict[str, Tensor], source: str) -> nn.Module:
+def our_model(
+    given: dict[str, Any], config: Any, stored: dict[str, Tensor], source: str
+) -> nn.Module:
     """Return our model with published weights, in eval mode; heads without any start fresh.
 
-    given: the contents of config.json. stored: the tensors by their names.
+    given: the contents of config.json; config: what `our_config` made of them. stored: the
+    tensors by their names.
     Warns, in one line, of what starts fresh.
     Raises ValueError, which names the weights, if some are missing, left over or of another shape.
     """
-    fmt, config = find_format(given, source), our_config(given, source)
+    fmt = find_format(given, source)
     with torch.device("meta"):  # shapes alone: nothing is drawn that would be thrown away
         model = fmt.model(config)
     stored = tidy(stored, fmt, getattr(config, "tie_embeddings", True), source)
