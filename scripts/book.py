@@ -26,6 +26,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
+from minillm.text.sets import SETS
+
 ROOT = Path(__file__).resolve().parents[1]
 KERNEL = {"display_name": "Python 3", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
@@ -46,16 +48,18 @@ def is_lab(chapter: dict) -> bool:
 
 
 def lacking(lab: dict, environ: Mapping[str, str]) -> str:
-    """Return why a lab can't run; "" if its folders are there, or the hub may be asked.
+    """Return why a lab can't run; "" if its folders are there, or may be had from the hub.
 
     An example: "needs sst2 in $MINILLM_DATA, or HF_HUB_OFFLINE=0 to load it from the hub".
     """
-    if environ.get("HF_HUB_OFFLINE") == "0":
-        return ""
     for key, variable in (("data", "MINILLM_DATA"), ("models", "MINILLM_MODELS")):
         root = environ.get(variable)
         for name in lab[key]:
-            if not root or not Path(root, name).is_dir():
+            if root and Path(root, name).is_dir():
+                continue
+            if key == "data" and SETS[name].hub is None:
+                return f"needs {name} in ${variable}; it is not on the hub"
+            if environ.get("HF_HUB_OFFLINE") != "0":
                 return f"needs {name} in ${variable}, or HF_HUB_OFFLINE=0 to load it from the hub"
     return ""
 

@@ -498,14 +498,17 @@ def test_a_list_of_chapters_that_is_wrong(tmp_path):
 
 
 def test_a_lab_runs_where_its_folders_are(tmp_path):
-    lab = {"data": ["poems"], "models": ["poet"]}
-    (tmp_path / "poems").mkdir()
-    environ = {"MINILLM_DATA": str(tmp_path), "MINILLM_MODELS": str(tmp_path)}
-    assert "needs poems in $MINILLM_DATA" in book.lacking(lab, {})
-    assert "needs poet in $MINILLM_MODELS" in book.lacking(lab, environ)
-    assert book.lacking(lab, environ | {"HF_HUB_OFFLINE": "0"}) == ""
+    lab, books = {"data": ["sst2"], "models": ["poet"]}, {"data": ["gutenberg"], "models": []}
+    folders = {"MINILLM_DATA": str(tmp_path), "MINILLM_MODELS": str(tmp_path)}
+    online = {"HF_HUB_OFFLINE": "0"}
+    (tmp_path / "sst2").mkdir()
+    assert "needs sst2 in $MINILLM_DATA, or" in book.lacking(lab, {})
+    assert "needs poet in $MINILLM_MODELS, or" in book.lacking(lab, folders)
+    assert book.lacking(lab, folders | online) == book.lacking(lab, online) == ""
+    assert "gutenberg in $MINILLM_DATA; it is not" in book.lacking(books, folders | online)
     (tmp_path / "poet").mkdir()
-    assert book.lacking(lab, environ) == ""
+    (tmp_path / "gutenberg").mkdir()
+    assert book.lacking(lab, folders) == book.lacking(books, folders) == ""
 
 
 def test_a_lab_that_lacks_something():
