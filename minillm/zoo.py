@@ -8,7 +8,7 @@ Nothing is downloaded. The first call trains (a minute or two, with a progress b
 result under $MINILLM_HOME, or in the user's cache folder; later calls read it. A model is kept
 under a name that depends on its recipe and on the code that made it: a change trains anew.
 
-But: no weights of others; see `hub.py`.
+But: no weights of others; see `minillm.hub`.
 """
 
 import hashlib

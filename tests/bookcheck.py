@@ -211,11 +211,18 @@ def exercise_faults(
     return faults
 
 
-def package_faults(notebook: NotebookNode, modules: dict[str, str]) -> list[str]:
-    """Faults of `package` cells: definitions that are not as in the modules (name to source)."""
+def package_faults(
+    notebook: NotebookNode, modules: dict[str, str], not_shown: dict[str, str]
+) -> list[str]:
+    """Faults of `package` cells: definitions that are not as in the modules (name to source).
+
+    A class is compared without its methods in `not_shown`, written as Class.method.
+    """
     known, faults = {}, []
     for source in modules.values():
         for name, node in definitions(source):
+            if isinstance(node, ast.ClassDef):
+                node.body = [inner for n, inner in members(node) if n not in not_shown]
             known.setdefault(name, []).append(bare(node))
     for cell in package_cells(notebook):
         for name, node in definitions(cell.source):
@@ -231,12 +238,23 @@ def package_faults(notebook: NotebookNode, modules: dict[str, str]) -> list[str]
 def shown_faults(
     notebooks: list[NotebookNode], modules: dict[str, str], not_shown: dict[str, str]
 ) -> list[str]:
-    """Faults of coverage: public definitions that no package cell shows and no reason excuses."""
+    """Faults of coverage: public definitions that no package cell shows and no reason excuses.
+
+    A method needs a reason only if a class is shown without it; then it is written Class.method.
+    """
     shown = {
-        name
+        part
         for notebook in notebooks
         for cell in package_cells(notebook)
-        for name, _ in definitions(cell.source)
+        for name, node in definitions(cell.source)
+        for part in (name, *method_names(node))
+    }
+    methods = {
+        method
+        for source in modules.values()
+        for name, node in definitions(source)
+        if name in shown
+        for method in method_names(node)
     }
     public = {
         name: file
@@ -249,7 +267,10 @@ def shown_faults(
         for name, file in public.items()
         if name not in shown and not not_shown.get(name)
     ]
-    stale = sorted(name for name in not_shown if name in shown or name not in public)
+    there = public.keys() | methods
+    stale = sorted(name for name in not_shown if name in shown or name not in there)
+    empty = sorted(name for name in not_shown if name in methods and not not_shown[name])
+    faults += [f"not_shown: {name} has no reason" for name in empty]
     return faults + [f"not_shown: {name} is shown, or does not exist" for name in stale]
 
 
@@ -354,6 +375,21 @@ def definitions(source: str) -> Iterator[tuple[str, ast.stmt]]:
             yield node.targets[0].id, node
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             yield node.target.id, node
+
+
+def members(node: ast.ClassDef) -> list[tuple[str, ast.stmt]]:
+    """Return what stands in a class: (Class.method, node) for methods, ("", node) for the rest."""
+    return [
+        (f"{node.name}.{inner.name}" if isinstance(inner, ast.FunctionDef) else "", inner)
+        for inner in node.body
+    ]
+
+
+def method_names(node: ast.stmt) -> list[str]:
+    """Return the methods of a class as Class.method, and nothing for another definition."""
+    if not isinstance(node, ast.ClassDef):
+        return []
+    return [name for name, _ in members(node) if name]
 
 
 def bare(node: ast.stmt) -> str:

@@ -105,8 +105,8 @@ def test_exercises_have_solutions_and_checks(chapter):
 
 @EACH
 def test_package_cells_are_the_package(chapter):
-    notebook = read(ROOT / "chapters" / chapter["slug"])
-    assert bookcheck.package_faults(notebook, sources(chapter["builds"])) == []
+    notebook, modules = read(ROOT / "chapters" / chapter["slug"]), sources(chapter["builds"])
+    assert bookcheck.package_faults(notebook, modules, chapter["not_shown"]) == []
 
 
 @EACH
@@ -234,7 +234,7 @@ def test_a_good_chapter_has_no_fault():
     assert bookcheck.parts_faults(chapter) + bookcheck.class_faults(chapter) == []
     assert bookcheck.exercise_faults(chapter, solution, good_checks(), 9) == []
     modules = {"a.py": PACKAGE.replace("Twice x.", "Return twice a number.\n\n    Long.")}
-    assert bookcheck.package_faults(chapter, modules) == []
+    assert bookcheck.package_faults(chapter, modules, {}) == []
     assert bookcheck.shown_faults([chapter], modules, {}) == []
 
 
@@ -383,7 +383,7 @@ def test_exercises_that_are_incomplete(break_it, words):
     ],
 )
 def test_a_package_cell_that_is_not_the_package(module, words):
-    (fault,) = bookcheck.package_faults(good_chapter(), {"a.py": module})
+    (fault,) = bookcheck.package_faults(good_chapter(), {"a.py": module}, {})
     assert words in fault
 
 
@@ -393,11 +393,11 @@ def test_package_cells_hold_constants_and_classes_too():
         chapter, "def double"
     ).source = "import math\n\nEND = 1\n\nclass A:\n    'Doc.'\n    x = 1"
     same = "END = 1\nclass A:\n    '''Other.'''\n    x = 1"
-    assert bookcheck.package_faults(chapter, {"a.py": same}) == []
+    assert bookcheck.package_faults(chapter, {"a.py": same}, {}) == []
     for wrong in (same.replace("END = 1", "END = 2"), same.replace("x = 1", "x = 2")):
-        assert len(bookcheck.package_faults(chapter, {"a.py": wrong})) == 1
+        assert len(bookcheck.package_faults(chapter, {"a.py": wrong}, {})) == 1
     cell_with(chapter, "import math").source = "import math"
-    assert "defines nothing" in bookcheck.package_faults(chapter, {"a.py": same})[0]
+    assert "defines nothing" in bookcheck.package_faults(chapter, {"a.py": same}, {})[0]
 
 
 def test_a_definition_that_no_chapter_shows():

@@ -166,3 +166,16 @@ class BERT(nn.Module):
     def n_parameters(self):
         """How many numbers are trained; a tied matrix counts once."""
         return sum(p.numel() for p in self.parameters())
+
+    @classmethod
+    def from_pretrained(cls, name):
+        """Published weights of BERT's kinds, from a folder or by name; see `minillm.hub.find`."""
+        from minillm import hub
+
+        return hub.load_model(name, cls)
+
+    def save_pretrained(self, folder, tokenizer=None):
+        """Writes a folder for transformers' Auto classes, if it is BERT's architecture."""
+        from minillm import hub
+
+        return hub.save(self, folder, tokenizer)

@@ -16,7 +16,7 @@ import pytest
 import tokenizers as rust
 import torch
 import transformers
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from minillm.text import tokenizers
@@ -598,6 +598,39 @@ def test_an_added_token_beyond_the_vocabulary_is_read(bpe, their_bpe):
     assert tokenizer.decode([400], skip_special_tokens=True) == ""
 
 
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.sampled_from(["<mask>", "<|endoftext|>", " ", "\n", "\u2003", "\x1f", "a", "."]))
+)
+def test_a_mask_takes_the_space_before_it_along_as_in_roberta(bpe, their_bpe, pieces):
+    data, load = their_bpe
+    mask = {"content": "<mask>", "id": 400, "lstrip": True}
+    data["added_tokens"] = [data["added_tokens"][0], data["added_tokens"][0] | mask]
+    tokenizer, text = load(data), "".join(pieces)
+    theirs = rust.Tokenizer.from_str(json.dumps(data))
+    assert tokenizer.encode(text) == theirs.encode(text, add_special_tokens=False).ids
+
+
+def test_what_takes_the_space_along_is_saved(bpe, their_bpe, tmp_path):
+    data, load = their_bpe
+    mask = {"content": "<mask>", "id": 400, "lstrip": True}
+    data["added_tokens"].append(data["added_tokens"][0] | mask)
+    load(data).save(tmp_path / "again")
+    again = tokenizers.load(tmp_path / "again")
+    assert again.encode("a <mask> <|endoftext|>") == [*bpe.encode("a"), 400, *bpe.encode(" "), 0]
+
+
+def test_roberta_files_name_its_special_tokens_by_their_presence(tmp_path):
+    special = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokens = [*special, *sorted(BPETokenizer.train(["a"], 300, special_tokens=()).vocab), "<mask>"]
+    (tmp_path / "vocab.json").write_text(json.dumps({t: i for i, t in enumerate(tokens)}))
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    ids = tokenizers.load(tmp_path).encode("<s></s><mask>")
+    assert ids == [0, 2, len(tokens) - 1]
+
+
 @pytest.mark.parametrize(
     ("part", "change", "message"),
     [
@@ -611,7 +644,7 @@ def test_an_added_token_beyond_the_vocabulary_is_read(bpe, their_bpe):
         ("pre_tokenizer", {"type": "Metaspace"}, "pre_tokenizer.type = 'Metaspace'"),
         ("normalizer", {"type": "NFC"}, "normalizer = 'NFC'"),
         ("decoder", {"type": "Metaspace"}, "decoder.type = 'Metaspace'"),
-        ("added_tokens", {"lstrip": True}, r"added token '<\|endoftext\|>': lstrip = True"),
+        ("added_tokens", {"rstrip": True}, r"added token '<\|endoftext\|>': rstrip = True"),
         ("added_tokens", {"special": False}, r"added token '<\|endoftext\|>': special = False"),
     ],
 )

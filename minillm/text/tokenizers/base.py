@@ -141,27 +141,35 @@ class WordCache(dict):
 class Stored:
     """A tokenizer's way to its file and back; `kind` and `settings` say what to write.
 
+    lstrip: special tokens that take the white space before them along, as RoBERTa's <mask> does.
+    Our own have none; a file may.
+
     Built in chapter 2.
     """
 
     kind = ""
     settings: dict
+    lstrip: Sequence[str] = ()
 
     def save(self, folder: str | Path) -> None:
         """Write folder/tokenizer.json, which `load`, tokenizers and transformers read."""
-        files.write(folder, self.kind, self.vocab, self.special_tokens, self.settings)
+        settings = self.settings | {"lstrip": self.lstrip}
+        files.write(folder, self.kind, self.vocab, self.special_tokens, settings)
 
     @classmethod
     def load(cls, path: str | Path):
         """Read a tokenizer of this class from a folder or file; see `tokenizers.load`."""
         kind, arguments = files.read(path)
+        lstrip = arguments.pop("lstrip", ())
         fitting = [some for some in (cls, *cls.__subclasses__()) if some.kind == kind]
         if not fitting:
             raise ValueError(f"{path} holds a {kind} tokenizer; {cls.__name__} can't load it")
         try:
-            return fitting[0](**arguments)
+            tokenizer = fitting[0](**arguments)
         except ValueError as error:
             raise ValueError(f"{path}: {error}") from None
+        tokenizer.lstrip = lstrip
+        return tokenizer
 
 
 class Tokenizer(Stored):

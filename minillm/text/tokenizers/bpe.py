@@ -197,6 +197,12 @@ class BPETokenizer(Tokenizer):
         vocab = number_tokens(special_tokens, [*ALPHABET, *map("".join, merges)])
         return cls(vocab, special_tokens, merges)
 
+    def encode(self, text: str) -> list[int]:
+        """Turn a text into ids; white space before a token in `lstrip` belongs to that token."""
+        for token in self.lstrip:
+            text = regex.sub(rf"\s+(?={regex.escape(token)})", "", text)
+        return super().encode(text)
+
     def encode_word(self, word: str) -> list[int]:
         return [self.vocab[token] for token in apply_merges(to_alphabet(word), self.ranks)]
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 END_OF_TEXT = "<|endoftext|>"
 BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+ROBERTA_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 
 # The steps of each kind of tokenizer as tokenizer.json describes them.
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
@@ -80,6 +81,7 @@ def describe(kind: str, vocab: dict[str, int], special_tokens: Iterable[str], se
         steps["normalizer"]["lowercase"] = settings["lowercase"]
     added = [
         {"id": vocab[token], "content": token, **ADDED_TOKEN, "special": True}
+        | {"lstrip": token in settings.get("lstrip", ())}
         for token in special_tokens
     ]
     header = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added}
@@ -146,13 +148,17 @@ def read_json(path: Path) -> dict:
 
 
 def read_gpt2(vocab_path: Path, merges_path: Path) -> dict:
-    """Read vocab.json (token → id) and merges.txt (a version line, then a merge a line)."""
+    """Read vocab.json (token → id) and merges.txt (a version line, then a merge a line).
+
+    The files don't say which tokens are special: GPT-2 has one, RoBERTa five others.
+    """
     vocab = read_json(vocab_path)
     lines = read_text(merges_path).split("\n")
     merges = [line for line in lines if line and not line.startswith("#version")]
+    special = ROBERTA_TOKENS if "<mask>" in vocab else (END_OF_TEXT,)
     return {
         "vocab": vocab,
-        "special_tokens": [END_OF_TEXT] if END_OF_TEXT in vocab else [],
+        "special_tokens": [token for token in special if token in vocab],
         "merges": [split_merge(merge, merges_path) for merge in merges],
     }
 
@@ -183,8 +189,10 @@ def read_tokenizer_json(path: Path) -> tuple[str, dict]:
     kind = find_kind(data, path)
     check_steps(data, kind, path)
     vocab = {**model["vocab"]}
-    arguments = {"vocab": vocab, "special_tokens": read_added(data, vocab, path)}
+    arguments = {"vocab": vocab, "special_tokens": read_added(data, kind, vocab, path)}
     if kind == "bpe":
+        added = data.get("added_tokens", [])
+        arguments["lstrip"] = [token["content"] for token in added if token.get("lstrip")]
         arguments["merges"] = [split_merge(merge, path) for merge in model["merges"]]
     if kind == "wordpiece":
         arguments["lowercase"] = lowercase = data["normalizer"]["lowercase"]
@@ -225,9 +233,11 @@ def check_steps(data: dict, kind: str, path: Path) -> None:
                 raise unsupported(path, f"{part}.{key}", value, wanted)
 
 
-def read_added(data: dict, vocab: dict[str, int], path: Path) -> list[str]:
+def read_added(data: dict, kind: str, vocab: dict[str, int], path: Path) -> list[str]:
     """Return the special tokens of a tokenizer.json, and add those to `vocab` that it lacks."""
     wanted = ADDED_TOKEN | {"special": True}
+    if kind != "char":
+        del wanted["lstrip"]  # BPE does it; to WordPiece white space is nothing anyway
     if not data.get("normalizer"):
         del wanted["normalized"]  # nothing to normalise, so either value will do
     for token in data.get("added_tokens", []):
