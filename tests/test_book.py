@@ -400,6 +400,24 @@ def test_package_cells_hold_constants_and_classes_too():
     assert "defines nothing" in bookcheck.package_faults(chapter, {"a.py": same}, {})[0]
 
 
+def test_a_method_that_a_shown_class_leaves_out():
+    chapter = good_chapter()
+    shown = "class A:\n    def one(self):\n        return 1\n"
+    cell_with(chapter, "def double").source = shown
+    modules = {"a.py": f"{shown}\n    def two(self):\n        return 2\n"}
+    (fault,) = bookcheck.package_faults(chapter, modules, {})
+    assert fault.startswith("A differs")
+    reasons = {"A.two": "calls others"}
+    assert bookcheck.package_faults(chapter, modules, reasons) == []
+    assert bookcheck.shown_faults([chapter], modules, reasons) == []
+    assert len(bookcheck.package_faults(chapter, modules, {"A.one": "why"})) == 1
+    for stale in ("A.one", "A.three", "B.two"):
+        (fault,) = bookcheck.shown_faults([chapter], modules, {stale: "why"})
+        assert f"{stale} is shown, or does not exist" in fault
+    (fault,) = bookcheck.shown_faults([chapter], modules, {"A.two": ""})
+    assert fault == "not_shown: A.two has no reason"
+
+
 def test_a_definition_that_no_chapter_shows():
     chapter = good_chapter()
     modules = {"a.py": f"{PACKAGE}\ndef hidden():\n    pass\n\ndef _own():\n    pass\n\nN = 1\n"}

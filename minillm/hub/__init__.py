@@ -20,7 +20,7 @@ from torch import nn
 
 from minillm.hub.export import save
 from minillm.hub.files import CONFIG, TOKENIZER, find, read_config, read_weights
-from minillm.hub.weights import find_format, our_model
+from minillm.hub.weights import check_tokenizer, find_format, our_config, our_model
 from minillm.text import tokenizers
 
 __all__ = ["find", "load", "load_model", "save"]
@@ -46,9 +46,7 @@ def load(name: str | Path) -> tuple[nn.Module, Any]:
     if not any((folder / file).exists() for file in TOKENIZER):
         return model, None
     tokenizer = tokenizers.load(folder)
-    if len(tokenizer) > model.config.vocab_size:
-        given = f"{len(tokenizer)} tokens, the model {model.config.vocab_size}"
-        raise ValueError(f"{folder}: the tokenizer has {given}")
+    check_tokenizer(tokenizer, model, str(folder))
     return model, tokenizer
 
 
@@ -61,8 +59,10 @@ def load_model(name: str | Path, kind: type | None = None) -> nn.Module:
     """
     folder = find(name)
     given = read_config(folder)
-    model = find_format(given, str(folder / CONFIG)).model
+    file = str(folder / CONFIG)
+    model = find_format(given, file).model
     if kind not in (None, model):
         fits = f"{model.__name__}.from_pretrained loads it, not {kind.__name__}'s"
-        raise ValueError(f"{folder / CONFIG}: a {given['model_type']}; {fits}")
-    return our_model(given, read_weights(folder), str(folder))
+        raise ValueError(f"{file}: a {given['model_type']}; {fits}")
+    config = our_config(given, file)
+    return our_model(given, config, read_weights(folder), str(folder))

@@ -17,22 +17,25 @@ from torch import Tensor, nn
 
 from minillm.hub.files import CONFIG, WEIGHTS
 from minillm.hub.formats import ACTIVATIONS, FORMATS, Format
-from minillm.hub.weights import is_matrix
+from minillm.hub.weights import check_tokenizer
 from minillm.text.tokenizers import END_OF_TEXT
 from minillm.text.tokenizers.files import read_json
 from minillm.train.checkpoint import weights
 
+FILES = {CONFIG, WEIGHTS[0], "tokenizer.json", "tokenizer_config.json"}
 MARK = {"format": "pt", "written_by": "minillm"}  # transformers asks for the first
 ARCHITECTURE = {"gpt2": "GPT2LMHeadModel", "bert": "BertForPreTraining"}
-# Our fields that the two architectures leave no choice in.
-ONLY = {
-    "gpt2": {"positions": "learned", "norm": "layernorm", "norm_gain": True, "norm_first": True,
-             "bias": True, "qk_norm": False},
-    "bert": {"positions": "learned", "norm": "layernorm", "norm_gain": True, "norm_first": False,
-             "bias": True, "qk_norm": False},
-}  # fmt: skip
-# The special tokens that a BERT and a RoBERTa put around a text: first, last, between two.
-AROUND = {"[CLS]": ("[CLS]", "[SEP]", ("[SEP]",)), "<s>": ("<s>", "</s>", ("</s>", "</s>"))}
+PLAIN = {
+    "positions": "learned",
+    "norm": "layernorm",
+    "norm_gain": True,
+    "bias": True,
+    "qk_norm": False,
+}
+# Our fields in which the two architectures leave no choice.
+ONLY = {"gpt2": PLAIN | {"norm_first": True}, "bert": PLAIN | {"norm_first": False}}
+# The special tokens that a BERT and a RoBERTa put before a text, between two, and after.
+AROUND = (("[CLS]", ("[SEP]",), "[SEP]"), ("<s>", ("</s>", "</s>"), "</s>"))
 ROLES = {
     "unk_token": ("[UNK]", "<unk>"),
     "pad_token": ("[PAD]", "<pad>"),
@@ -57,13 +60,14 @@ def save(model: nn.Module, folder: str | Path, tokenizer: Any = None) -> Path:
     """
     kind = next(kind for kind in ARCHITECTURE if isinstance(model, FORMATS[kind].model))
     check(model, kind)
-    target = Path(os.path.abspath(folder))
+    if tokenizer is not None:
+        check_tokenizer(tokenizer, model, "save_pretrained")
+    target = Path(os.path.realpath(folder))
     if not _replaceable(target):
         raise FileExistsError(f"{folder}: holds something else; name another folder, or empty it")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft, old = (target.with_name(f".{target.name}.{end}") for end in ("tmp", "old"))
-    for left in (draft, old):  # by a run that was killed while it wrote
-        shutil.rmtree(left, ignore_errors=True)
+    _clear(target, draft, old)  # after a run that was killed while it wrote
     try:
         draft.mkdir()
         _write_json(draft / CONFIG, their_config(model, kind, tokenizer))
@@ -76,24 +80,31 @@ def save(model: nn.Module, folder: str | Path, tokenizer: Any = None) -> Path:
     except SafetensorError as error:  # a full disk, as the library tells it
         raise OSError(f"{draft}: can't write: {error}") from error
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _clear(target, draft, old)
     return Path(folder)
 
 
+def _clear(target: Path, draft: Path, old: Path) -> None:
+    """Leaves the folder alone: the new one if it is there, else the one before."""
+    if old.exists() and not target.exists():
+        old.rename(target)
+    for left in (draft, old):
+        shutil.rmtree(left, ignore_errors=True)
+
+
 def check(model: nn.Module, kind: str) -> None:
-    """Raises a ValueError for a model for which transformers has no name."""
+    """Raise ValueError for a model for which transformers has no name."""
     if any(not getattr(module, "merged", True) for module in model.modules()):
         raise ValueError("the model has adapters apart; minillm.adapt.lora.merge(model) first")
-    only = ONLY[kind] | ({"n_kv_heads": model.config.n_heads} if kind == "gpt2" else {})
-    for name, plain in only.items():
-        given = getattr(model.config, name)
-        if given != plain and given is not None:
-            where = f"{ARCHITECTURE[kind]} has no place for it, only for {plain!r}"
-            raise ValueError(f"{name} ({given!r}): {where}")
-    if model.config.activation not in ACTIVATIONS.values():
-        given = f"activation ({model.config.activation!r})"
-        raise ValueError(f"{given}: {ARCHITECTURE[kind]} has no place for it")
+    config, only = model.config, {name: (plain,) for name, plain in ONLY[kind].items()}
+    only["activation"] = (*dict.fromkeys(ACTIVATIONS.values()),)
+    if kind == "gpt2":
+        only["n_kv_heads"] = (None, config.n_heads)
+    for name, choices in only.items():
+        if (given := getattr(config, name)) not in choices:
+            known = " or ".join(map(repr, choices))
+            where = f"has no place in {ARCHITECTURE[kind]}'s format"
+            raise ValueError(f"{name} ({given!r}) {where}, only {known}")
 
 
 def their_config(model: nn.Module, kind: str, tokenizer: Any) -> dict[str, Any]:
@@ -121,7 +132,7 @@ def their_weights(model: nn.Module, fmt: Format) -> dict[str, Tensor]:
             continue
         names = fmt.names(ours)
         for name, part in zip(names, tensor.float().chunk(len(names)), strict=True):
-            part = part.T if fmt.turned and is_matrix(ours) else part
+            part = part.T if fmt.turns(ours) else part
             above = name.startswith(("cls.", "lm_head."))
             theirs[name if above else fmt.prefix + name] = part.contiguous()
     return theirs
@@ -139,33 +150,34 @@ def write_tokenizer(folder: Path, model: nn.Module, kind: str, tokenizer: Any) -
         "model_input_names": ["input_ids", "attention_mask"],
         **roles,
     }
-    first = next((token for token in AROUND if token in special), None)
-    if kind == "bert" and first:
+    marks = next((m for m in AROUND if {m[0], m[2]} <= special.keys()), None)
+    if kind == "bert" and marks:
         config["model_input_names"].insert(1, "token_type_ids")
         described = read_json(folder / "tokenizer.json")
-        second = min(1, model.config.n_segments - 1)
-        described["post_processor"] = around(*AROUND[first], special, second)
+        segment = min(1, model.config.n_segments - 1)  # of the second text
+        described["post_processor"] = around(*marks, special, segment)
         _write_json(folder / "tokenizer.json", described)
     _write_json(folder / "tokenizer_config.json", config)
 
 
-def around(first: str, last: str, between: tuple, ids: dict[str, int], second: int) -> dict:
+def around(first: str, between: tuple, last: str, ids: dict[str, int], segment: int) -> dict:
     """Return the step of tokenizer.json that puts tokens around one text, or two.
 
-    second: the segment of the second text.
+    ids: of the tokens. segment: of the second text and what follows it.
     """
 
-    def token(name: str, segment: int) -> dict:
-        return {"SpecialToken": {"id": name, "type_id": segment}}
+    def token(name: str, type_id: int) -> dict:
+        return {"SpecialToken": {"id": name, "type_id": type_id}}
 
-    def text(name: str, segment: int) -> dict:
-        return {"Sequence": {"id": name, "type_id": segment}}
+    def text(name: str, type_id: int) -> dict:
+        return {"Sequence": {"id": name, "type_id": type_id}}
 
     one = [token(first, 0), text("A", 0)]
+    two = [*(token(name, 0) for name in between), text("B", segment), token(last, segment)]
     return {
         "type": "TemplateProcessing",
         "single": [*one, token(last, 0)],
-        "pair": [*one, *(token(t, 0) for t in between), text("B", second), token(last, second)],
+        "pair": one + two,
         "special_tokens": {t: {"id": t, "ids": [ids[t]], "tokens": [t]} for t in (first, last)},
     }
 
@@ -178,12 +190,7 @@ def _replaceable(folder: Path) -> bool:
         return False
     if not (names := {path.name for path in folder.iterdir()}):
         return True
-    if WEIGHTS[0] not in names or names - {
-        CONFIG,
-        WEIGHTS[0],
-        "tokenizer.json",
-        "tokenizer_config.json",
-    }:
+    if WEIGHTS[0] not in names or names - FILES:
         return False
     try:
         with safe_open(folder / WEIGHTS[0], "pt") as file:

@@ -24,10 +24,11 @@ WEIGHTS = (
     "pytorch_model.bin.index.json",
 )
 TOKENIZER = ("tokenizer.json", "vocab.json", "vocab.txt")
-SAFE = (CONFIG, "model*.safetensors", WEIGHTS[1], *TOKENIZER, "merges.txt", "tokenizer_config.json")
-PICKLED = ("pytorch_model*.bin", WEIGHTS[3])
+SAFE = (CONFIG, *WEIGHTS[:2], "model-*.safetensors", *TOKENIZER, "merges.txt")
+SAFE += ("tokenizer_config.json",)
+PICKLED = (*WEIGHTS[2:], "pytorch_model-*.bin")
 ON_THE_HUB = {"all-MiniLM-L6-v2": "sentence-transformers/all-MiniLM-L6-v2"}
-NAME = re.compile(r"([\w.-]+/)?[\w.-]*\w")
+NAME = re.compile(r"(\w[\w.-]*/)?\w[\w.-]*")
 
 
 def find(name: str | Path) -> Path:

@@ -24,7 +24,6 @@ ACTIVATIONS = {  # theirs -> ours; the first of each is what we write
 # What transformers takes for a field that older files lack; sizes are always there.
 DEFAULTS = {
     "n_inner": None,
-    "intermediate_size": None,
     "resid_pdrop": 0.1,
     "hidden_dropout_prob": 0.1,
     "dropout": 0.1,
@@ -35,7 +34,6 @@ DEFAULTS = {
     "activation": "gelu",
     "type_vocab_size": 2,
     "tie_word_embeddings": True,
-    "pad_token_id": 1,
 }
 WORDS = ("transform", "transform_norm", "unembed_bias")
 
@@ -54,7 +52,7 @@ class Format:
         copies: second names of tied weights -> the first names.
         heads: what a checkpoint may lack as a whole -> our modules; then it starts fresh.
         buffers: a pattern of what older checkpoints hold, and nobody needs.
-        turned: whether its linear layers hold their matrices as (d_in, d_out).
+        turned: whether the linear layers of blocks hold their matrices as (d_in, d_out).
         activations: names that we know of what bends its feed-forward layers.
 
     Used in lab 2.
@@ -82,6 +80,12 @@ class Format:
         found = self.modules.get(re.sub(r"(?<=blocks\.)\d+", "N", module), ())
         parts = (found,) if isinstance(found, str) else found
         return tuple(f"{part}.{kind}".replace(".N.", f".{number and number[0]}.") for part in parts)
+
+    def turns(self, ours: str) -> bool:
+        """Whether they hold a weight of ours transposed."""
+        return (
+            self.turned and re.fullmatch(r"blocks\..*(qkv|out|up|down)\.weight", ours) is not None
+        )
 
 
 GPT2 = Format(

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from theirs import as_theirs, our_gradients
 from torch.testing import assert_close
 
 from minillm.model.bert import BERT, BertConfig
@@ -75,68 +76,12 @@ def inputs(draw, config):
     return ids, segments, torch.arange(T) < lengths
 
 
-def as_transformers(model):
-    """The same model as transformers' BertForPreTraining, and (name, p, other, rows) of each.
-
-    Of our stacked queries, keys and values, `rows` are those that belong to the other's parameter.
-    """
-    from transformers import BertConfig as TheirConfig
-    from transformers import BertForPreTraining
-
-    c = model.config
-    theirs = BertForPreTraining(
-        TheirConfig(
-            vocab_size=c.vocab_size, hidden_size=c.d_model, num_hidden_layers=c.n_layers,
-            num_attention_heads=c.n_heads, intermediate_size=c.d_ff or 4 * c.d_model,
-            hidden_act={"gelu": "gelu", "gelu_tanh": "gelu_new"}[c.activation],
-            max_position_embeddings=c.context_length, type_vocab_size=c.n_segments,
-            layer_norm_eps=c.norm_eps, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0,
-            pad_token_id=None,
-        )
-    ).eval()  # fmt: skip
-    bert, head = theirs.bert, theirs.cls.predictions
-    modules = {
-        "embedding.tokens": bert.embeddings.word_embeddings,
-        "embedding.positions": bert.embeddings.position_embeddings,
-        "embedding.segments": bert.embeddings.token_type_embeddings,
-        "embedding.norm": bert.embeddings.LayerNorm,
-        "pooler": bert.pooler.dense,
-        "pair": theirs.cls.seq_relationship,
-        "transform": head.transform.dense,
-        "transform_norm": head.transform.LayerNorm,
-    }
-    for i, layer in enumerate(bert.encoder.layer):
-        modules |= {
-            f"encoder.blocks.{i}.attention.out": layer.attention.output.dense,
-            f"encoder.blocks.{i}.attention_norm": layer.attention.output.LayerNorm,
-            f"encoder.blocks.{i}.feed_forward.up": layer.intermediate.dense,
-            f"encoder.blocks.{i}.feed_forward.down": layer.output.dense,
-            f"encoder.blocks.{i}.feed_forward_norm": layer.output.LayerNorm,
-        }
-    pairs, C = [], c.d_model
-    for name, p in model.named_parameters():
-        module, _, kind = name.rpartition(".")
-        if name == "unembed_bias":
-            pairs.append((name, p, head.bias, slice(None)))
-        elif module.endswith("qkv"):
-            own = bert.encoder.layer[int(name.split(".")[2])].attention.self
-            for i, part in enumerate((own.query, own.key, own.value)):
-                pairs.append((name, p, getattr(part, kind), slice(i * C, (i + 1) * C)))
-        else:
-            pairs.append((name, p, getattr(modules[module], kind), slice(None)))
-    with torch.no_grad():
-        for _, p, other, rows in pairs:
-            other.copy_(p[rows])
-    assert len(pairs) == len(list(theirs.parameters()))
-    return theirs, pairs
-
-
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_logits_and_gradients_equal_transformers_bert(data):
     config = data.draw(configs())
     model = random_model(config, data.draw(st.integers(0, 99)))
-    theirs, pairs = as_transformers(model)
+    theirs = as_theirs(model, "bert")
     ids, segments, real = data.draw(inputs(config))
     hidden = model.hidden(ids, segments, real)
     words, pair = model.unembed(hidden), model.next_sentence(hidden)
@@ -147,9 +92,10 @@ def test_logits_and_gradients_equal_transformers_bert(data):
 
     for w, p in ((words, pair), (expected.prediction_logits, expected.seq_relationship_logits)):
         (F.cross_entropy(w[real], ids[real]) + F.cross_entropy(p, ids[:, 0] % 2)).backward()
-    for name, p, other, rows in pairs:
-        size = max(1.0, other.grad.abs().max().item())
-        assert_close(p.grad[rows] / size, other.grad / size, atol=2e-5, rtol=1e-4, msg=name)
+    for name, grad in our_gradients(theirs).items():
+        size = max(1.0, grad.abs().max().item())
+        ours = model.get_parameter(name).grad
+        assert_close(ours / size, grad / size, atol=2e-5, rtol=1e-4, msg=name)
 
 
 @quick
@@ -162,7 +108,7 @@ def test_the_loss_of_pretraining_is_that_of_transformers(data):
     hidden = real & (torch.arange(ids.shape[1]) % data.draw(st.integers(1, 3)) == 0)
     targets = ids.flip(1).masked_fill(~hidden, IGNORE)
     label = torch.tensor([data.draw(st.integers(0, 1))])
-    theirs, _ = as_transformers(model)
+    theirs = as_theirs(model, "bert")
     expected = theirs(
         ids, attention_mask=real.long(), token_type_ids=segments, labels=targets,
         next_sentence_label=label,

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from theirs import as_theirs, our_gradients
 from torch.testing import assert_close
 
 from minillm.model.gpt import GPT, GPTConfig
@@ -54,48 +55,6 @@ def ids_for(config, B, T, seed=0):
     return torch.randint(config.vocab_size, (B, T), generator=torch.Generator().manual_seed(seed))
 
 
-def as_gpt2(model):
-    """The same model as transformers' GPT2LMHeadModel, and the pairs of parameters."""
-    from transformers import GPT2Config, GPT2LMHeadModel
-    from transformers.pytorch_utils import Conv1D
-
-    c = model.config
-    activation = {"gelu": "gelu", "gelu_tanh": "gelu_new"}[c.activation]
-    theirs = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=c.vocab_size, n_positions=c.context_length, n_embd=c.d_model,
-            n_head=c.n_heads, n_layer=c.n_layers, n_inner=c.d_ff, resid_pdrop=0.0,
-            activation_function=activation, embd_pdrop=0.0, attn_pdrop=0.0,
-            layer_norm_epsilon=c.norm_eps,
-            bos_token_id=None, eos_token_id=None,
-        )
-    ).eval()  # fmt: skip
-    modules = {
-        "tokens": theirs.transformer.wte,
-        "positions": theirs.transformer.wpe,
-        "norm": theirs.transformer.ln_f,
-    }
-    for i, block in enumerate(theirs.transformer.h):
-        modules |= {
-            f"blocks.{i}.attention_norm": block.ln_1,
-            f"blocks.{i}.attention.qkv": block.attn.c_attn,
-            f"blocks.{i}.attention.out": block.attn.c_proj,
-            f"blocks.{i}.feed_forward_norm": block.ln_2,
-            f"blocks.{i}.feed_forward.up": block.mlp.c_fc,
-            f"blocks.{i}.feed_forward.down": block.mlp.c_proj,
-        }
-    pairs = []
-    for name, p in model.named_parameters():
-        module, kind = name.rsplit(".", 1)
-        other = getattr(modules[module], kind)
-        turned = isinstance(modules[module], Conv1D) and kind == "weight"
-        with torch.no_grad():
-            other.copy_(p.T if turned else p)
-        pairs.append((name, p, other, turned))
-    assert len(pairs) == len(list(theirs.parameters()))
-    return theirs, pairs
-
-
 @settings(max_examples=12, deadline=None)
 @given(st.data())
 def test_logits_and_gradients_equal_transformers_gpt2(data):
@@ -111,7 +70,7 @@ def test_logits_and_gradients_equal_transformers_gpt2(data):
         norm_eps=data.draw(st.sampled_from((1e-5, 1e-2))),
     )
     model = random_model(config, data.draw(st.integers(0, 99)))
-    theirs, pairs = as_gpt2(model)
+    theirs = as_theirs(model, "gpt2")
     B, T = data.draw(st.integers(1, 3)), config.context_length
     ids = ids_for(config, B, T)
     padding = torch.tensor(data.draw(st.lists(st.integers(0, T - 1), min_size=B, max_size=B)))
@@ -126,19 +85,18 @@ def test_logits_and_gradients_equal_transformers_gpt2(data):
 
     F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten()).backward()
     theirs(ids, labels=ids).loss.backward()
-    for name, p, other, turned in pairs:
-        grad = other.grad.T if turned else other.grad
+    for name, grad in our_gradients(theirs).items():
         size = max(1.0, grad.abs().max().item())
-        assert_close(p.grad / size, grad / size, atol=2e-5, rtol=1e-4, msg=name)
+        ours = model.get_parameter(name).grad
+        assert_close(ours / size, grad / size, atol=2e-5, rtol=1e-4, msg=name)
 
 
 def test_initial_weights_are_spread_like_transformers_gpt2():
     torch.manual_seed(0)
     model = GPT(GPTConfig(vocab_size=300, d_model=96, n_layers=6))
-    for name, p, other, _ in as_gpt2(GPT(model.config))[1]:
-        other = dict(model.named_parameters())[name]
+    for name, p in model.named_parameters():
         if p.ndim == 1:
-            assert p.std(correction=0) == 0 and torch.equal(p, other)  # gains one, biases zero
+            assert torch.equal(p, torch.full_like(p, float("norm.weight" in name))), name
         else:
             small = name.endswith(("attention.out.weight", "feed_forward.down.weight"))
             expected = 0.02 / math.sqrt(12) if small else 0.02
