@@ -186,8 +186,8 @@ def note_seconds(slug: str, seconds: float, root: Path = ROOT) -> None:
     """Write a chapter's measured seconds into book.yml, and leave the rest as it stands."""
     file = root / "book.yml"
     text = file.read_text(encoding="utf-8")
-    pattern = rf"(slug: {slug}\n(?:(?!.*slug:).*\n)*?\s*seconds: )\S*"
-    file.write_text(re.sub(pattern, rf"\g<1>{seconds:.0f}", text), encoding="utf-8", newline="\n")
+    pattern = rf"(slug: {slug}\n(?:(?!.*slug:).*\n)*?\s*seconds:).*"
+    file.write_text(re.sub(pattern, rf"\g<1> {seconds:.0f}", text), encoding="utf-8", newline="\n")
 
 
 def chapter_table(chapters: list[dict]) -> str:
