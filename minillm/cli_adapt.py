@@ -171,6 +171,12 @@ def load_body(name: str, kind: str) -> tuple[Any, Any]:
             print(f"minillm: {warning.message}", file=sys.stderr)
     if tokenizer is None:
         raise ValueError(f"{name}: the model has no tokenizer, so it can't read text")
+    marks = ("[CLS]", "[SEP]") if isinstance(body, BERT) else ("<|endoftext|>",)
+    if lacking := [mark for mark in marks if mark not in tokenizer.special_tokens]:
+        needs = f"which the rows of a {type(body).__name__} need"
+        raise ValueError(f"{name}: its tokenizer has no {lacking[0]}, {needs}")
+    if kind in ("pairs", "qa") and isinstance(body, BERT) and body.config.n_segments < 2:
+        raise ValueError(f"--task {kind} needs a BERT with two segments; {name} has one")
     if kind in ("tokens", "qa") and not isinstance(body, BERT):
         raise ValueError(f"--task {kind} needs a BERT; {name} is a GPT, which can only classify")
     return body, tokenizer
@@ -206,8 +212,10 @@ def predict(options: argparse.Namespace) -> int:
     kind = rows.kind_of(task)
     records = rows.read(options.input, kind, columns, labelled=False)
     rows.with_known_labels(task, records, strict=False)
-    if any("prediction" in record.given for record in records):
-        raise ValueError(f"{options.input}: has a column 'prediction' already; rename it")
+    added = ["prediction"] + ["probability"] * isinstance(task, Classification)
+    for name in added:
+        if any(name in record.given for record in records):
+            raise ValueError(f"{options.input}: has a column {name!r} already; rename it")
     model.to(device)
     found: list[Any] = []
 
@@ -221,8 +229,7 @@ def predict(options: argparse.Namespace) -> int:
                     yield rows.with_answer(record, answer, probability)
                 bar.update(len(some))
 
-    names = [*dict.fromkeys(name for record in records for name in record.given), "prediction"]
-    names += ["probability"] if isinstance(task, Classification) else []
+    names = [*dict.fromkeys(name for record in records for name in record.given), *added]
     with tables.opened(out) as file:
         tables.WRITERS[ending](answered(), names, file)
     scored = [(a, r) for a, r in zip(found, records, strict=True) if r.labelled]

@@ -200,6 +200,8 @@ def test_stopped_and_resumed_is_as_never_stopped(home, tmp_path, capsys, monkeyp
     again = f"finetune {home / 'bert'} {home / 'reviews.tsv'} --out {tmp_path / 'run'} --resume"
     assert err == f"minillm: stopped after step {step}; to go on: python -m minillm {again}\n"
     assert not (tmp_path / "run" / "metrics.json").exists()
+    error = refused(capsys, "predict", tmp_path / "run", home / "reviews.tsv")
+    assert "stopped before its end" in error
     assert run(*again.split()) == 0
     assert _timeless(capsys.readouterr().out) == _timeless(told)
     files = [checkpoint.latest(tmp_path / f) / "model.safetensors" for f in ("run", "whole")]
@@ -338,6 +340,14 @@ def test_what_does_not_fit_together(home, adapted, tmp_path, capsys):
     argv = command(home, "reviews.tsv", "classification", out, model="no-such-model")
     error = refused(capsys, *argv)
     assert "no-such-model" in error and "village-bert" in error
+    for name, other, mark in (("bert", "gpt", "[CLS]"), ("gpt", "bert", "<|endoftext|>")):
+        mixed = shutil.copytree(home / name, tmp_path / f"mixed-{name}")
+        tokenizer = checkpoint.latest(home / other) / "tokenizer.json"
+        shutil.copy(tokenizer, checkpoint.latest(mixed) / "tokenizer.json")
+        argv = command(home, "reviews.tsv", "classification", out, model=mixed)
+        assert f"its tokenizer has no {mark}" in refused(capsys, *argv)
+    argv = command(home, "reviews.tsv", "classification", out, "--method", "lora")
+    assert "trained whole already" in refused(capsys, *argv, "--target-modules", "pooler")
     assert not out.exists()
 
 
@@ -436,6 +446,11 @@ def test_predict_refuses(adapted, home, tmp_path, capsys):
     assert "no column 'review'" in error
     again = put_jsonl(tmp_path / "again.jsonl", [{"text": "a", "prediction": "b"}])
     assert "has a column 'prediction' already" in refused(capsys, "predict", adapted, again)
+    again = put_jsonl(tmp_path / "again.jsonl", [{"text": "a", "probability": 1}])
+    assert "has a column 'probability' already" in refused(capsys, "predict", adapted, again)
+    (tmp_path / "is.tsv").mkdir()
+    error = refused(capsys, "predict", adapted, data, "--out", tmp_path / "is.tsv")
+    assert "is a folder" in error
     error = refused(capsys, "predict", adapted, data, "--out", tmp_path / "none" / "x.tsv")
     assert "none" in error
 

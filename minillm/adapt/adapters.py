@@ -35,6 +35,9 @@ PLAIN = {  # settings of PEFT's that would change what an adapter computes, off
     "trainable_token_indices": None,
 }
 
+# Settings of later PEFTs that would do so too; not written, as older ones don't know them.
+LATER = dict.fromkeys(("alora_invocation_tokens", "kasa_config", "use_bdlora"))
+
 
 def _places(model: nn.Module) -> dict[str, Tensor]:
     """An adapter's tensors in the model itself, by PEFT's names."""
@@ -159,10 +162,11 @@ def read_config(file: Path) -> LoRAConfig:
         raise FileNotFoundError(f"{file}: missing; an adapter's folder has it") from None
     except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{file}: no config of an adapter ({error!r})") from None
-    for name, plain in PLAIN.items():
+    for name, plain in (PLAIN | LATER).items():
         if given.get(name, plain) not in (plain, None):
             raise ValueError(f"{file}: {name} ({given[name]!r}) isn't supported, only {plain!r}")
     targets, saved = found["target_modules"], found["modules_to_save"] or ()
-    if isinstance(targets, str):
-        raise ValueError(f"{file}: target_modules ({targets!r}) must be a list of names")
+    for name, some in (("target_modules", targets), ("modules_to_save", saved)):
+        if not isinstance(some, list | tuple) or not all(isinstance(one, str) for one in some):
+            raise ValueError(f"{file}: {name} ({some!r}) must be a list of names")
     return LoRAConfig(found["r"], found["lora_alpha"], tuple(sorted(targets)), tuple(saved))

@@ -66,6 +66,8 @@ def build(task: Task, body: nn.Module, recipe: FineTuning) -> nn.Module:
     elif recipe.adapt.method == "lora":
         kept = tuple(dict.fromkeys([*new, *recipe.lora.modules_to_save]))
         add_lora(model, dataclasses.replace(recipe.lora, modules_to_save=kept))
+        if not lora_layers(model):
+            raise ValueError(f"target_modules {recipe.lora.target_modules}: trained whole already")
     return model
 
 
@@ -97,13 +99,13 @@ def run(
     model = build(task, body, recipe)
     # Of a long text, the part with the answer may be cut off: nothing to learn there.
     data, val_data = (
-        Examples(_with_targets(encode(task, some, tokenizer, body)), recipe.train.seed)
-        for some in (records, val_records)
+        Examples(_with_targets(encode(task, some, tokenizer, body), which), recipe.train.seed)
+        for some, which in ((records, "to learn from"), (val_records, "held out"))
     )
     about = {"task": {"name": type(task).__name__, **dataclasses.asdict(task)}}
     about |= {"body": {"name": type(body).__name__, **dataclasses.asdict(body.config)}}
     about |= {"recipe": dataclasses.asdict(recipe), "val": val_data.fingerprint()}
-    if resume and checkpoint.load(folder).notes.get("val") != about["val"]:
+    if resume and folder is not None and checkpoint.load(folder).notes.get("val") != about["val"]:
         raise ValueError(f"{folder}: was watched on other rows than are held out now")
     history = train(
         model,
@@ -183,6 +185,8 @@ def load(folder: str | Path) -> tuple[nn.Module, Any, Task]:
     """
     found = checkpoint.load(folder)
     task, body, recipe = stored(found)
+    if found.state and found.state["history"]["stopped"] in ("", "interrupted"):
+        raise ValueError(f"{folder}: the run was stopped before its end; resume it first")
     model = build(task, body, recipe)
     checkpoint.load_weights(model, found.path)
     return model.eval(), tokenizers.load(found.path), task
@@ -208,22 +212,21 @@ def stored(found: checkpoint.Checkpoint) -> tuple[Task, nn.Module, FineTuning]:
     notes = found.notes
     if not {"task", "body", "recipe"} <= notes.keys():
         raise ValueError(f"{found.path}: holds no fine-tuned model, but a {found.model}")
-    name, fields = notes["task"]["name"], {**notes["task"]}
-    del fields["name"]
-    task = TASKS[name](**{k: tuple(v) for k, v in fields.items()})
-    model_class, config_class = checkpoint.MODELS[notes["body"]["name"]]
-    body = model_class(config_class(**{k: v for k, v in notes["body"].items() if k != "name"}))
-    parts = notes["recipe"]
-    lora = {k: tuple(v) if isinstance(v, list) else v for k, v in parts["lora"].items()}
-    recipe = FineTuning(
-        AdaptConfig(**parts["adapt"]), TrainConfig(**parts["train"]), LoRAConfig(**lora)
-    )
-    return task, body, recipe
+    parts, fields, sizes = notes["recipe"], {**notes["task"]}, {**notes["body"]}
+    try:
+        task = TASKS[fields.pop("name")](**{k: tuple(v) for k, v in fields.items()})
+        model_class, config_class = checkpoint.MODELS[sizes.pop("name")]
+        body = model_class(config_class(**sizes))
+        lora = {k: tuple(v) if isinstance(v, list) else v for k, v in parts["lora"].items()}
+        adapt, train = AdaptConfig(**parts["adapt"]), TrainConfig(**parts["train"])
+        return task, body, FineTuning(adapt, train, LoRAConfig(**lora))
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{found.path / 'config.json'}: not of this version: {error!r}") from None
 
 
-def _with_targets(examples: list[Example]) -> list[Example]:
+def _with_targets(examples: list[Example], which: str) -> list[Example]:
     """The examples of which anything is scored."""
     kept = [e for e in examples if isinstance(e.target, int) or any(t != IGNORE for t in e.target)]
     if not kept:
-        raise ValueError("in all rows, what is to be found lies beyond the model's context")
+        raise ValueError(f"in all rows {which}, what is to be found is beyond the model's context")
     return kept

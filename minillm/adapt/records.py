@@ -6,6 +6,7 @@ But: which columns are there is settled in `rows.py`.
 """
 
 import itertools
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,10 +25,12 @@ def _text(cells: dict, name: str) -> str:
 
 def _classified(cells: dict, reads: Sequence[str], has_label: bool, strict: bool) -> dict:
     record, label = {name: _text(cells, name) for name in reads}, cells["label"]
-    if isinstance(label, float) and label.is_integer():
-        label = int(label)
     if not has_label:
         return record
+    if isinstance(label, bool):  # or true and 1 would be one class
+        return record | {"label": str(label).lower()}
+    if isinstance(label, float) and label.is_integer():
+        label = int(label)
     if not isinstance(label, int):
         label = _text(cells, "label").strip()
     return record | {"label": label}
@@ -73,6 +76,12 @@ def spans_of_tags(tags: Sequence[str], places: Sequence[tuple[int, int]]) -> lis
 def _spans(value: Any, text: str) -> list[tuple[int, int, str]]:
     """Checked spans, in order; each a list [start, end, label] or an object with these keys."""
     spans = []
+    if isinstance(value, str):  # a cell of a CSV or TSV file
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            wanted = "spans must be JSON, [[start, end, label], ...]"
+            raise ValueError(f"{wanted}, not {value!r:.60}") from None
     for span in value if isinstance(value, list) else [value]:
         parts = [span.get(k) for k in ("start", "end", "label")] if isinstance(span, dict) else span
         match parts:
@@ -98,9 +107,13 @@ def _asked(cells: dict, reads: Sequence[str], has_label: bool, strict: bool) -> 
         return record | {"answer": answer}
     if start in ("", None):
         start = text.find(answer)
+        if start >= 0 and text.find(answer, start + 1) >= 0:
+            raise ValueError(f"answer {answer!r:.60} stands more than once: its start is needed")
     try:
-        start = int(start)
-    except (TypeError, ValueError):
+        if float(start) != int(float(start)):
+            raise ValueError
+        start = int(float(start))
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"start must be a number of letters, not {start!r}") from None
     if start < 0 or text[start : start + len(answer)] != answer:
         there = f"at start {start}" if cells["start"] not in ("", None) else "in the text"

@@ -93,13 +93,13 @@ def summary(table: str, metrics: dict[str, Any]) -> str:
 def _looked_up(learned: Sequence[dict], records: Sequence[dict]) -> list:
     tags: dict[str, Counter] = defaultdict(Counter)
     for r in learned:
-        places = word_spans(r["text"])
+        places = r.get("places") or word_spans(r["text"])
         for (a, b), tag in zip(places, word_tags(places, r["spans"]), strict=True):
             tags[r["text"][a:b]][tag] += 1
     usual = {word: counts.most_common(1)[0][0] for word, counts in tags.items()}
     found = []
     for r in records:
-        places = word_spans(r["text"])
+        places = r.get("places") or word_spans(r["text"])
         found.append(spans_of_tags([usual.get(r["text"][a:b], "O") for a, b in places], places))
     return found
 

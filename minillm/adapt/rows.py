@@ -92,8 +92,13 @@ def find_form(kind: str, given: dict, columns: dict[str, str], labelled: bool) -
     Raises: ValueError that names a column that is missing.
     """
     missing = []
-    for reads, finds in FORMS[kind]:
-        names = (*reads, *finds) if labelled else reads
+    named = [name for name in OPTIONAL.get(kind, ()) if name in columns and labelled]
+
+    def has_labels(form: tuple) -> bool:
+        return all(columns.get(name, name) in given for name in form[1])
+
+    for reads, finds in sorted(FORMS[kind], key=has_labels, reverse=True):
+        names = (*reads, *finds, *named) if labelled else reads
         lacking = [name for name in names if columns.get(name, name) not in given]
         if not lacking:
             return reads, finds

@@ -3,6 +3,7 @@
 But: a small model that was pretrained at high rates, as the village's are, wants them here too.
 """
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -77,6 +78,9 @@ def plan(n_rows: int, **changes: Any) -> FineTuning:
             epoch, or the warm-up where that is longer.
     Raises: ValueError for settings that make no sense, alone or together.
     """
+    known = {field.name for part in vars(DEFAULTS).values() for field in dataclasses.fields(part)}
+    if unknown := changes.keys() - known:
+        raise ValueError(f"{min(unknown)!r} is no setting; there are {', '.join(sorted(known))}")
     recipe = DEFAULTS.changed(**changes)
     if {"steps", "epochs"} <= changes.keys():
         raise ValueError("steps and epochs say the same thing: give one of them")

@@ -46,6 +46,7 @@ def read_csv(text: str, check: Check) -> Lines:
     """Yields the line where each row begins, and the row, or what is wrong with it."""
 
     def cells() -> Lines:
+        csv.field_size_limit(2**31 - 1)  # a cell may hold a book
         reader, line = csv.reader(io.StringIO(text, newline=""), strict=True), 1
         try:
             for row in reader:
@@ -73,6 +74,8 @@ def read_jsonl(text: str, check: Check) -> Lines:
             row = json.loads(line)
         except json.JSONDecodeError as error:
             row = ValueError(f"broken JSON ({error.msg} at character {error.colno})")
+        except (ValueError, RecursionError) as error:  # a number too long, lists too deep
+            row = ValueError(f"broken JSON ({error})")
         if not isinstance(row, dict | ValueError):
             row = ValueError(f'must be an object such as {{"text": ...}}, not {line[:20]!r}')
         yield n, row
@@ -105,6 +108,10 @@ def opened(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
+    if path.is_dir():
+        raise IsADirectoryError(f"{path}: is a folder; a file is wanted")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such folder")
     draft = path.with_name(f".{path.name}.tmp")
     try:
         with draft.open("w", encoding="utf-8", newline="\n") as file:

@@ -58,11 +58,15 @@ def save(model: nn.Module, folder: str | Path, tokenizer: Any = None) -> Path:
 
     Used in lab 3.
     """
-    kind = next(kind for kind in ARCHITECTURE if isinstance(model, FORMATS[kind].model))
+    kind = next((kind for kind in ARCHITECTURE if isinstance(model, FORMATS[kind].model)), None)
+    if kind is None:
+        raise ValueError(f"a {type(model).__name__} can't be exported; its body can")
     check(model, kind)
     if tokenizer is not None:
         check_tokenizer(tokenizer, model, "save_pretrained")
     target = Path(os.path.realpath(folder))
+    if target == Path.cwd():
+        raise ValueError(f"{folder}: is the folder one is in; name another")
     if not _replaceable(target):
         raise FileExistsError(f"{folder}: holds something else; name another folder, or empty it")
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -25,7 +25,7 @@ def find_format(given: dict[str, Any], source: str) -> Format:
     kind = given.get("model_type")
     if "minillm" in str(given.get("format")):
         raise ValueError(f"{source}: minillm's own; minillm.train.checkpoint.load_model reads runs")
-    if kind not in FORMATS:
+    if not isinstance(kind, str) or kind not in FORMATS:
         raise ValueError(f"{source}: model_type ({kind!r}) must be one of {', '.join(FORMATS)}")
     return FORMATS[kind]
 
@@ -89,7 +89,7 @@ def our_model(
         model = fmt.model(config)
     stored = tidy(stored, fmt, getattr(config, "tie_embeddings", True), source)
     parts = {ours: fmt.names(ours) for ours in model.state_dict()}
-    fresh = _missing_heads(fmt, parts, stored, given.get("architectures") or ())
+    fresh = _missing_heads(fmt, parts, stored, given.get("architectures"))
     wanted = {name for ours in parts if _module(ours) not in fresh for name in parts[ours]}
     _check_names(wanted, stored.keys(), source)
     state, offset = {}, first_position(given, source)
@@ -140,7 +140,8 @@ def tidy(stored: dict[str, Tensor], fmt: Format, tied: bool, source: str) -> dic
 
 def _missing_heads(fmt: Format, parts, stored, architectures) -> list[str]:
     """Our modules of those heads of which a checkpoint has nothing, and need not have."""
-    ends = [end for end in HAS for name in architectures if name.endswith(end)]
+    names = architectures if isinstance(architectures, list) else []
+    ends = [end for end in HAS for name in names if str(name).endswith(end)]
     promised = {head for end in ends for head in HAS[end]}
     fresh = []
     for head, modules in fmt.heads.items():

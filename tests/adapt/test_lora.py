@@ -213,7 +213,8 @@ def test_an_adapter_of_another_model_leaves_no_trace(tmp_path):
 @pytest.mark.parametrize(
     "change",
     [{"use_rslora": True}, {"use_dora": True}, {"bias": "all"}, {"rank_pattern": {"out": 2}},
-     {"layers_to_transform": [0]}, {"peft_type": "IA3"}, {"target_modules": ".*qkv"}, {"r": None}],
+     {"layers_to_transform": [0]}, {"peft_type": "IA3"}, {"target_modules": ".*qkv"}, {"r": None},
+     {"target_modules": None}, {"modules_to_save": 3}, {"alora_invocation_tokens": [1]}],
 )  # fmt: skip
 def test_other_kinds_of_adapters_are_refused_by_name(tmp_path, change):
     save_adapter(add_lora(classifier(), CONFIG), tmp_path)

@@ -65,6 +65,8 @@ def test_the_baseline_of_entities_looks_words_up():
     name, (found,) = report.baseline(Tagging(("P",)), learned, [record])
     assert found == [(14, 23, "P")]
     assert "each word" in name
+    words = {"text": "in U.S. now", "places": [(0, 2), (3, 7), (8, 11)], "spans": [(3, 7, "P")]}
+    assert report.baseline(Tagging(("P",)), [words], [words])[1] == [[(3, 7, "P")]]
 
 
 def test_questions_are_scored_by_match_and_by_words():

@@ -123,7 +123,7 @@ def test_bad_rows_are_named(tmp_path, name, content, message):
         ("tokens", {"text": "Anna", "spans": [[2, 2, "X"]]}, "span 2 to 2 is no part"),
         ("tokens", {"text": "Anna", "spans": [[0, 2, "X"], [1, 3, "X"]]}, "overlap"),
         ("tokens", {"text": "Anna", "spans": [[0, 2]]}, "must hold [start, end, label], not [0"),
-        ("tokens", {"text": "Anna", "spans": "X"}, "spans must hold [start, end, label]"),
+        ("tokens", {"text": "Anna", "spans": "X"}, "spans must be JSON"),
         ("qa", {"text": "a b", "question": "?", "answer": "c"}, "answer 'c' isn't in the text"),
         ("qa", {"text": "a b", "question": "?", "answer": "b", "start": 1}, "isn't at start 1"),
         ("qa", {"text": "a b", "question": "?", "answer": "b", "start": "x"}, "not 'x'"),
@@ -162,9 +162,36 @@ def test_words_become_a_text_with_their_places_and_spans(tmp_path):
 
 
 def test_an_answer_is_found_unless_it_is_said_where(tmp_path):
-    told = "text,question,answer,start\nbee or bee,?,bee,\nbee or bee,?,bee,7\n"
-    first, second = rows.read(put(tmp_path, "a.csv", told), "qa")
-    assert (first["start"], second["start"]) == (0, 7)
+    told = "text,question,answer,start\none bee,?,bee,\nbee or bee,?,bee,7\nbee or bee,?,bee,7.0\n"
+    found = rows.read(put(tmp_path, "a.csv", told), "qa")
+    assert [row["start"] for row in found] == [4, 7, 7]
+    for start, wrong in (("", "more than once"), ("0.5", "number"), ("inf", "number")):
+        told = f"text,question,answer,start\nbart likes art,?,art,{start}\n"
+        with pytest.raises(ValueError, match=wrong):
+            rows.read(put(tmp_path, "b.csv", told), "qa")
+    with pytest.raises(ValueError, match="no column 'anwser_start'"):
+        rows.read(put(tmp_path, "a.csv", told), "qa", {"start": "anwser_start"})
+
+
+def test_spans_may_stand_in_a_cell_of_a_table(tmp_path):
+    told = 'text\tspans\nAnna ran\t[[0, 4, "PER"]]\n'
+    (row,) = rows.read(put(tmp_path, "a.tsv", told), "tokens")
+    assert row["spans"] == [(0, 4, "PER")]
+    with pytest.raises(ValueError, match="must be JSON"):
+        rows.read(put(tmp_path, "b.tsv", told.replace("]]", "")), "tokens")
+
+
+def test_of_two_forms_the_labelled_one_counts(tmp_path):
+    row = {"text": "Anna ran", "spans": [[0, 4, "PER"]], "tokens": 3}
+    file = put(tmp_path, "a.jsonl", json.dumps(row))
+    for labelled in (True, False):
+        assert rows.read(file, "tokens", labelled=labelled)[0]["spans"] == [(0, 4, "PER")]
+
+
+def test_true_is_a_class_of_its_own_beside_1(tmp_path):
+    lines = [json.dumps({"text": "a", "label": label}) for label in (1, True, 0)]
+    read = rows.read(put(tmp_path, "a.jsonl", "\n".join(lines)), "classification")
+    assert len({*rows.find_task("classification", read).classes}) == 3
 
 
 def test_without_labels_a_row_is_whole_where_they_are_not_asked_for(tmp_path):
