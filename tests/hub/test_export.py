@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from transformers import AutoModelForCausalLM, AutoModelForPreTraining, AutoTokenizer
 
 from minillm import hub
+from minillm.adapt.heads import SequenceClassifier
 from minillm.adapt.lora import LoRAConfig, add_lora, merge
 from minillm.generate import generate
 from minillm.model.bert import BERT, BertConfig
@@ -126,6 +127,16 @@ def test_what_has_no_place_in_their_formats_is_named(config, said, tmp_path):
     model = (GPT if isinstance(config, GPTConfig) else BERT)(config)
     with pytest.raises(ValueError, match=said):
         model.save_pretrained(tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_is_no_whole_model_and_where_one_stands_are_refused(tmp_path, monkeypatch):
+    body = BERT(BertConfig(20, d_model=16, n_layers=1))
+    with pytest.raises(ValueError, match="SequenceClassifier can't be exported; its body can"):
+        hub.save(SequenceClassifier(body, 2), tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match="is the folder one is in"):
+        body.save_pretrained(".")
     assert not [*tmp_path.iterdir()]
 
 

@@ -97,6 +97,7 @@ def test_old_names_and_buffers_are_known(name, edit, tmp_path):
     ("name", "changes", "said"),
     [
         ("GPT2Model", {"model_type": "llama"}, r"model_type \('llama'\) must be one of gpt2, bert"),
+        ("GPT2Model", {"model_type": ["gpt2"]}, r"model_type \(\['gpt2'\]\) must be one of"),
         ("GPT2Model", {"model_type": None}, r"model_type \(None\) must be one of"),
         ("GPT2Model", {"format": "minillm checkpoint 1"}, "minillm.train.checkpoint.load_model"),
         ("GPT2Model", {"activation_function": "silu"}, r"activation_function \('silu'\) must be "),
