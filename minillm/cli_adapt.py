@@ -206,8 +206,9 @@ def predict(options: argparse.Namespace) -> int:
     if ending not in tables.WRITERS:
         raise ValueError(f"--out {out}: must end with {' or '.join(tables.WRITERS)}")
     device = choose_device(options.device)
-    model, tokenizer, task = tuning.load(options.folder)
-    asked = checkpoint.load(options.folder).notes.get("asked", {})
+    stored = checkpoint.load(options.folder)
+    model, tokenizer, task = tuning.rebuilt(stored)
+    asked = stored.notes.get("asked", {})
     columns = read_columns(options.columns) or asked.get("columns")
     kind = rows.kind_of(task)
     records = rows.read(options.input, kind, columns, labelled=False)

@@ -14,7 +14,6 @@ elsewhere.
 import copy
 import dataclasses
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +28,7 @@ from minillm.adapt.heads import train_only
 from minillm.adapt.lora import LoRAConfig, add_lora, lora_layers, merge
 from minillm.adapt.records import spans_of_tags
 from minillm.adapt.settings import AdaptConfig, FineTuning
-from minillm.adapt.tables import each
+from minillm.adapt.tables import each, opened
 from minillm.adapt.tasks import Classification, QuestionAnswering, Tagging, Task, word_tags
 from minillm.model.bert import BERT
 from minillm.text import tokenizers
@@ -140,9 +139,8 @@ def run(
     if folder is not None:
         if lora_layers(model):
             save_adapter(model, folder)
-        draft = Path(folder) / ".metrics.json.tmp"
-        draft.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-        os.replace(draft, Path(folder) / "metrics.json")
+        with opened(Path(folder) / "metrics.json") as file:
+            print(json.dumps(metrics, indent=2), file=file)
     return Result(model, history, metrics, report.table(task, found, val_records))
 
 
@@ -183,10 +181,14 @@ def load(folder: str | Path) -> tuple[nn.Module, Any, Task]:
 
     Raises: FileNotFoundError or ValueError, in one line, if a file is missing, damaged or foreign.
     """
-    found = checkpoint.load(folder)
+    return rebuilt(checkpoint.load(folder))
+
+
+def rebuilt(found: checkpoint.Checkpoint) -> tuple[nn.Module, Any, Task]:
+    """As `load`, from a checkpoint that has been read."""
     task, body, recipe = stored(found)
     if found.state and found.state["history"]["stopped"] in ("", "interrupted"):
-        raise ValueError(f"{folder}: the run was stopped before its end; resume it first")
+        raise ValueError(f"{found.path}: the run was stopped before its end; resume it first")
     model = build(task, body, recipe)
     checkpoint.load_weights(model, found.path)
     return model.eval(), tokenizers.load(found.path), task
@@ -199,7 +201,7 @@ def load_body(folder: str | Path) -> tuple[nn.Module, Any]:
     """
     model, tokenizer, _ = load(folder)
     merge(model)
-    _, body, _ = stored(checkpoint.load(folder))
+    body = type(model.body)(model.body.config)
     body.load_state_dict({k: v for k, v in model.body.state_dict().items() if "lora_" not in k})
     return body.eval(), tokenizer
 

@@ -110,9 +110,10 @@ def _asked(cells: dict, reads: Sequence[str], has_label: bool, strict: bool) -> 
         if start >= 0 and text.find(answer, start + 1) >= 0:
             raise ValueError(f"answer {answer!r:.60} stands more than once: its start is needed")
     try:
-        if float(start) != int(float(start)):
+        number = float(start)
+        start = int(number)
+        if start != number:
             raise ValueError
-        start = int(float(start))
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"start must be a number of letters, not {start!r}") from None
     if start < 0 or text[start : start + len(answer)] != answer:
