@@ -8,7 +8,7 @@ READY := .venv/.installed
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup test unit models notebooks lint sync book-run bench
+.PHONY: help lab setup test unit models notebooks lint sync book-run bench book serve pdf
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,15 @@ models: $(READY)  ## train the book's models, once (about five minutes), and kee
 
 notebooks: $(READY)  ## run every notebook and compare the outputs that must not change
 	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope chapters solutions
+
+book: $(READY)  ## the book as a website, in build/site
+	$(BIN)/python site/build.py html
+
+serve: $(READY)  ## the same, at http://localhost:8000
+	$(BIN)/python site/build.py serve
+
+pdf: $(READY)  ## the whole book as build/book.pdf (needs Chromium or Chrome)
+	$(BIN)/python site/build.py pdf
 
 lint: $(READY)  ## ruff: style and format
 	$(BIN)/ruff check .

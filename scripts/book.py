@@ -39,11 +39,17 @@ KEPT = ("tags", "alt")  # what a cell may say of itself; alt describes its pictu
 MARKERS = "<!-- chapters:begin -->", "<!-- chapters:end -->"
 
 
+def load_book(root: Path = ROOT) -> dict:
+    """Return book.yml: `title`, `parts` with their `chapters`, `appendices`."""
+    return yaml.safe_load((root / "book.yml").read_text(encoding="utf-8"))
+
+
 def load_chapters(root: Path = ROOT) -> list[dict]:
     """Return the chapters and labs of book.yml in order, each with its part's title as `part`."""
-    book = yaml.safe_load((root / "book.yml").read_text(encoding="utf-8"))
     return [
-        {"part": part["title"], **chapter} for part in book["parts"] for chapter in part["chapters"]
+        {"part": part["title"], **chapter}
+        for part in load_book(root)["parts"]
+        for chapter in part["chapters"]
     ]
 
 
@@ -142,7 +148,7 @@ def _clean_output(output: NotebookNode) -> NotebookNode:
 
 
 def _with_palette(image: str) -> str:
-    """Return a PNG, in base64, with at most 256 colours: a third of the bytes, to the eye the same."""
+    """Return a PNG, in base64, with at most 256 colours: a third of the bytes, looking the same."""
     picture = Image.open(io.BytesIO(base64.b64decode(image)))
     if picture.mode == "P":
         return image

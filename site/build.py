@@ -1,0 +1,179 @@
+"""Builds the book's website from book.yml and the committed notebooks, without running them.
+
+python site/build.py html     pages into build/site, to open as files or to publish
+python site/build.py serve    the same, then a server on this machine at http://localhost:8000
+python site/build.py pdf      the whole book as build/book.pdf, printed by Chromium
+"""
+
+import argparse
+import functools
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+sys.path[:0] = [str(ROOT / "scripts")]
+import book  # noqa: E402
+import pages  # noqa: E402
+import reference  # noqa: E402
+import whole  # noqa: E402
+from sphinx.cmd.build import build_main  # noqa: E402
+
+
+def find_repository(environ: Mapping[str, str], root: Path = ROOT) -> str:
+    """Return OWNER/NAME on GitHub, for links that open a notebook elsewhere; "" where unknown.
+
+    GITHUB_REPOSITORY says it, as in GitHub's own workflows, or else the remote `origin`.
+    """
+    if environ.get("GITHUB_REPOSITORY"):
+        return environ["GITHUB_REPOSITORY"]
+    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
+    try:
+        url = subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except FileNotFoundError:  # no git
+        return ""
+    found = re.search(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$", url)
+    return found[1] if found else ""
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file if it would change, so that Sphinx reads again only what is new."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def stage(source: Path, repository: str) -> dict[str, str]:
+    """Write the pages that Sphinx reads; returns further files of the site, by path.
+
+    Args:
+        source: the folder for the pages; what is no longer written there goes.
+        repository: as `find_repository` gives it.
+    """
+    contents = book.load_book()
+    chapters = [c for c in book.load_chapters() if c["status"] == "written"]
+    slugs = pages.slugs_by_name(chapters)
+    notebooks = {
+        f"{stem.parent.name}/{stem.name}": book.read_notebook(stem.with_suffix(".ipynb"))
+        for stem in book.find_pairs(ROOT, [])
+    }
+    texts = {
+        a["slug"]: (ROOT / f"chapters/{a['slug']}.md").read_text(encoding="utf-8")
+        for a in contents["appendices"]
+    }
+    by_slug = {c["slug"]: notebooks[f"chapters/{c['slug']}"] for c in chapters}
+    texts["glossary"], anchors = pages.glossary(texts["glossary"], by_slug)
+    files, further = {}, {}
+    for name, notebook in notebooks.items():
+        folder, slug = name.split("/")
+        chapter = next(c for c in chapters if c["slug"] == slug)
+        homes = {
+            public: module
+            for entry in chapter["builds"]
+            for module, file in reference.modules(ROOT, entry).items()
+            for public in reference.definitions(file)
+        }
+        places = anchors.get(slug, []) if folder == "chapters" else []
+        shown = pages.page(notebook, folder, chapter, slugs, homes, places, repository)
+        files[f"{name}.ipynb"] = pages.dump(shown)
+        further[f"notebooks/{name}.ipynb"] = pages.dump(
+            pages.to_run_elsewhere(notebook, repository)
+        )
+    files |= {f"chapters/{slug}.md": text for slug, text in texts.items()}
+    files |= reference_pages(chapters)
+    solved = [c for c in chapters if not book.is_lab(c)]
+    files["solutions/index.md"] = pages.solutions_page(solved)
+    files["index.md"] = home(contents, chapters)
+    for name, text in files.items():
+        write(source / name, text)
+    for old in source.rglob("*"):
+        if old.is_file() and old.relative_to(source).as_posix() not in files:
+            old.unlink()
+    return further
+
+
+def reference_pages(chapters: list[dict]) -> dict[str, str]:
+    """Return the pages of the reference, by path."""
+    built_in: dict[str, list[str]] = {}
+    for chapter in chapters:
+        for entry in chapter["builds"]:
+            link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
+            for module in reference.modules(ROOT, entry):
+                built_in.setdefault(module, []).append(link)
+    files = {"reference/index.md": reference.index_page()}
+    for wing, (title, entries) in reference.WINGS.items():
+        names = [module for entry in entries for module in reference.modules(ROOT, entry)]
+        files[f"reference/{wing}.md"] = reference.wing_page(title, names, built_in)
+    return files
+
+
+def home(contents: dict, chapters: list[dict]) -> str:
+    """Return the home page's text."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ten_lines = re.search(r"## `minillm` in ten lines\n\n```python\n(.*?)\n```", readme, re.S)[1]
+    appendices = [f"chapters/{a['slug']}" for a in contents["appendices"]]
+    more = [("To look things up", [*appendices, "reference/index", "solutions/index"])]
+    slots = {
+        "title": contents["title"],
+        "whole": whole.draw(contents["parts"]),
+        "first": chapters[0]["slug"],
+        "first_lab": next(c["slug"] for c in chapters if book.is_lab(c)),
+        "ten_lines": ten_lines,
+        "contents": pages.contents(contents["parts"], more),
+    }
+    text = (HERE / "home.md").read_text(encoding="utf-8")
+    return re.sub(r"\{(\w+)\}(?!`)", lambda found: slots.get(found[1], found[0]), text)
+
+
+def build_html(out: Path, repository: str) -> None:
+    """Build the site into a folder. Raises RuntimeError for a page's fault, such as a dead link."""
+    source = ROOT / "build/pages"
+    further = stage(source, repository)
+    options = [
+        "-q",
+        "-W",
+        "--keep-going",
+        "-c",
+        str(HERE),
+        "-d",
+        str(ROOT / "build/doctrees"),
+    ]
+    if build_main(["-b", "html", *options, str(source), str(out)]):
+        raise RuntimeError("the site has faults: see the lines above")
+    for name, text in further.items():
+        write(out / name, text)
+
+
+def serve(folder: Path, port: int) -> None:
+    """Serve a folder to this machine alone, until Ctrl-C."""
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
+    with ThreadingHTTPServer(("localhost", port), handler) as server:
+        print(f"http://localhost:{port} (Ctrl-C ends it)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=["html", "serve", "pdf"])
+    parser.add_argument("--port", type=int, default=8000, help="of the server (default: 8000)")
+    asked = parser.parse_args()
+    repository = find_repository(os.environ)
+    if not repository:
+        print("no links to Colab and Binder: set GITHUB_REPOSITORY=OWNER/NAME to have them")
+    build_html(ROOT / "build/site", repository)
+    print("build/site/index.html")
+    if asked.what == "serve":
+        serve(ROOT / "build/site", asked.port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

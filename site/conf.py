@@ -1,0 +1,56 @@
+"""Sphinx's settings for the book's website. build.py writes the pages and calls Sphinx."""
+
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "scripts")]
+import book  # noqa: E402
+import pages  # noqa: E402
+import reference  # noqa: E402
+
+project = book.load_book()["title"]
+author = "the authors of the book"
+copyright = "Apache-2.0, text and code"
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx-mathjax-offline",
+]
+nb_execution_mode = "off"  # the notebooks are committed with their outputs
+nb_merge_streams = True
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+python_maximum_signature_line_length = 80
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+templates_path = []
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = [str(HERE / "static")]
+html_css_files = ["style.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_last_updated_fmt = None
+html_theme_options = {
+    "use_download_button": False,  # each page has its own line of links
+    "home_page_in_toc": True,
+    "show_toc_level": 2,
+    "max_navbar_depth": 3,
+    "footer_content_items": ["copyright.html"],
+}
+
+
+def prepare_docstring(app, what, name, object_, options, lines):
+    lines[:] = reference.to_rst(lines, SLUGS)
+
+
+SLUGS = pages.slugs_by_name(book.load_chapters())
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon

@@ -1,0 +1,2 @@
+def draw(parts):
+    return "<p>picture</p>"
