@@ -10,8 +10,6 @@ import pages  # noqa: E402
 import reference  # noqa: E402
 
 project = book.load_book()["title"]
-author = "the authors of the book"
-copyright = "Apache-2.0, text and code"
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
@@ -38,11 +36,13 @@ html_copy_source = False
 html_last_updated_fmt = None
 html_theme_options = {
     "use_download_button": False,  # each page has its own line of links
-    "home_page_in_toc": True,
     "show_toc_level": 2,
     "max_navbar_depth": 3,
-    "footer_content_items": ["copyright.html"],
+    "navbar_persistent": [],
+    "footer_content_items": ["extra-footer.html"],
+    "extra_footer": "Text and code are under the Apache License 2.0.",
 }
+html_context = {"default_mode": "auto"}  # light or dark as the reader's system is
 
 
 def prepare_docstring(app, what, name, object_, options, lines):
