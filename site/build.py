@@ -9,6 +9,7 @@ import argparse
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -131,19 +132,23 @@ def home(contents: dict, chapters: list[dict]) -> str:
 
 
 def build_html(out: Path, repository: str) -> None:
-    """Build the site into a folder. Raises RuntimeError for a page's fault, such as a dead link."""
-    source = ROOT / "build/pages"
+    """Build the site into a folder; beside it is kept what makes the next build quick.
+
+    Args:
+        out: the folder of the site.
+        repository: as `find_repository` gives it.
+
+    Raises:
+        RuntimeError: for a page's fault, such as a dead link.
+    """
+    source, doctrees = out.parent / "pages", out.parent / "doctrees"
+    before = set(source.rglob("*.*"))
     further = stage(source, repository)
-    options = [
-        "-q",
-        "-W",
-        "--keep-going",
-        "-c",
-        str(HERE),
-        "-d",
-        str(ROOT / "build/doctrees"),
-    ]
+    for gone in before - set(source.rglob("*.*")):
+        (out / gone.relative_to(source)).with_suffix(".html").unlink(missing_ok=True)
+    options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(doctrees)]
     if build_main(["-b", "html", *options, str(source), str(out)]):
+        shutil.rmtree(doctrees, ignore_errors=True)  # Sphinx says a fault once, then never again
         raise RuntimeError("the site has faults: see the lines above")
     for name, text in further.items():
         write(out / name, text)
