@@ -1,5 +1,6 @@
 """Sphinx's settings for the book's website. build.py writes the pages and calls Sphinx."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -23,6 +24,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 80
+viewcode_follow_imported_members = False  # or links back to the reference take a wrong name
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 templates_path = []
@@ -30,6 +32,7 @@ templates_path = []
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = [str(HERE / "static")]
+html_favicon = str(HERE / "static/icon.svg")
 html_css_files = ["style.css"]
 html_show_sourcelink = False
 html_copy_source = False
@@ -49,8 +52,25 @@ def prepare_docstring(app, what, name, object_, options, lines):
     lines[:] = reference.to_rst(lines, SLUGS)
 
 
+def name_parts(app, pagename, templatename, context, doctree):
+    """Says to screen readers what they can't see: what an arrow unfolds, that a list is none."""
+    draw_sidebar = context["generate_toctree_html"]
+
+    def draw_named_sidebar(*args, **kwargs):
+        sidebar = draw_sidebar(*args, **kwargs)
+        for summary in sidebar.find_all("summary"):
+            summary["aria-label"] = f"Pages of {summary.find_parent('li').a.get_text()}"
+        return sidebar
+
+    context["generate_toctree_html"] = draw_named_sidebar
+    # Sphinx writes a signature of several lines as a list of meanings without terms.
+    parameters = re.compile(r'<dl>(?=\s*<dd><em class="sig-param">)')
+    context["body"] = parameters.sub('<dl role="presentation">', context.get("body", ""))
+
+
 SLUGS = pages.slugs_by_name(book.load_chapters())
 
 
 def setup(app):
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon
+    app.connect("html-page-context", name_parts, priority=900)  # after the theme
