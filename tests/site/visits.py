@@ -39,21 +39,23 @@ IMAGES = """() => [...document.images].map((e) => ({
   asked: Number(e.getAttribute("width")), shown: e.width,
   column: (e.closest("p, .output, figure, div") ?? document.body).clientWidth,
 }))"""
-# What is wider than the window, and boxes whose content is cut off: neither seen nor scrolled to.
+# What reaches beyond the window, and boxes whose content is cut off: neither seen nor scrolled to.
 OVERFLOW = """() => {
   const named = (e) => `${e.localName}.${e.className}: ${e.textContent.trim().slice(0, 50)}`;
   const scrolls = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
+  const scroller = (e) => { while (e && !scrolls(e)) e = e.parentElement; return e; };
+  const end = (box, e) => box.left + Math.max(box.width, e.scrollWidth);
   const waiting = ".bd-sidebar-secondary, mjx-assistive-mml";   // outside until it is asked for
-  const boxes = [...document.querySelectorAll("main *")].filter((e) => !e.closest(waiting));
-  const inside = (e) => { do e = e.parentElement; while (e && !scrolls(e)); return e; };
-  const wide = boxes.filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
-    .filter((e) => !inside(e)?.closest("main"));
+  const wide = [...document.querySelectorAll("main *")].filter((e) =>
+    end(e.getBoundingClientRect(), e) > innerWidth + 1
+    && !scroller(e)?.closest("main") && !e.closest(waiting));
+  const innermost = wide.filter((e) => !wide.some((other) => other !== e && e.contains(other)));
   const long = [...document.querySelectorAll("pre, table, mjx-container[display='true']")]
     .filter((e) => e.scrollWidth > e.clientWidth + 1 && e.localName !== "table"
       || e.offsetWidth > e.parentElement.clientWidth + 1);
   return {
     page: document.scrollingElement.scrollWidth - innerWidth,
-    wide: wide.map(named),
+    wide: innermost.map(named),
     scrolling: long.filter((e) => scrolls(e) || scrolls(e.parentElement)).length,
     cut: long.filter((e) => !scrolls(e) && !scrolls(e.parentElement)).map(named),
   };
