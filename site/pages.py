@@ -195,21 +195,11 @@ def to_run_elsewhere(notebook: NotebookNode, repository: str) -> NotebookNode:
     return notebook
 
 
-def contents(parts: list[dict], more: list[tuple[str, list[str]]]) -> str:
-    """Return the hidden tables of contents of the home page, one a part.
-
-    Args:
-        parts: book.yml's parts.
-        more: further titles with their pages.
-    """
-    written = [
-        (p["title"], [f"chapters/{c['slug']}" for c in p["chapters"] if c["status"] == "written"])
-        for p in parts
-    ]
+def contents(parts: list[tuple[str, list[str]]]) -> str:
+    """Return the hidden tables of contents of the home page: titles with their documents."""
     return GAP.join(
-        f'```{{toctree}}\n:hidden:\n:caption: "{title}"\n\n{chr(10).join(files)}\n```'
-        for title, files in [*written, *more]
-        if files
+        f'```{{toctree}}\n:hidden:\n:caption: "{title}"\n\n{chr(10).join(names)}\n```'
+        for title, names in parts
     )
 
 
