@@ -29,6 +29,7 @@ FOOTER = (
 PREPARE = """
 (parts) => {
   const book = document.querySelector("article.bd-article");
+  document.body.classList.add("printed-book");
   for (const name of ["jb-print-docs-body", "reference-of-minillm"])
     document.getElementById(name)?.remove();
   for (const link of book.querySelectorAll(".headerlink, .actions, .in-package")) link.remove();
