@@ -80,14 +80,15 @@ def test_a_gpt_reads_no_later_word_and_a_bert_does(model, story):
 def test_tokens_are_the_story_and_guesses_stand_where_they_are_asked(model, story):
     told = next(s for s in WANTED[model["name"]]["stories"] if s["name"] == story["name"])
     assert all(story[part] == told[part] for part in ("title", "ask"))
-    assert words_of(story)[story["look"]] == told["look"]
+    words, look = words_of(story), story["look"]
+    assert words[look] == told["look"] and told["look"] not in words[look + 1 :]
     text = "".join(story["tokens"])
     if model["name"] == "village-gpt":
         assert text == f"[start] {told['first']}"
         assert all(story["guesses"])
     else:
         assert text.lower() == f"[CLS] {told['first']} [SEP] {told['second']} [SEP]".lower()
-        asked = [word == attention.MASK for word in words_of(story)]
+        asked = [word == attention.MASK for word in words]
         assert any(asked) and [bool(guess) for guess in story["guesses"]] == asked
     for guess in filter(None, story["guesses"]):
         parts = [p for _, p in guess]
@@ -162,6 +163,14 @@ def test_a_head_without_a_habit_has_no_name():
     assert attention.label([EVENLY[:3, :3]], [WORDS[:3]]) is None  # a third each, for want of more
     rarely = [reading(-1)[:8, :8], EVENLY, EVENLY, EVENLY]
     assert attention.label(rarely, [WORDS[:8], WORDS, WORDS, WORDS]) is None
+
+
+def test_evenly_spread_means_over_what_may_be_read():
+    few, step = WORDS[:6], reading(-1)[:6, :6]
+    past = 0.3 * step + 0.7 * EVENLY[:6, :6]  # 0.47 on the word before, evenly it would be 0.24
+    both = 0.3 * step + 0.7 / 6  # 0.42, evenly 0.17
+    assert attention.label([past], [few]) is None
+    assert attention.label([both], [few])["reads"] == "the word before"
 
 
 def test_a_map_keeps_its_numbers_but_not_the_zeros_at_the_end():
