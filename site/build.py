@@ -22,6 +22,7 @@ import book  # noqa: E402
 import pages  # noqa: E402
 import printing  # noqa: E402
 import reference  # noqa: E402
+import viewer  # noqa: E402
 import whole  # noqa: E402
 from sphinx.cmd.build import build_main  # noqa: E402
 
@@ -87,6 +88,10 @@ def stage(source: Path, repository: str) -> dict[str, str]:
         )
     files |= {f"chapters/{slug}.md": text for slug, text in texts.items()}
     files |= reference_pages(chapters)
+    template, data = HERE / "viewer/viewer.html", HERE / "viewer/attention.json"
+    further["viewer.html"] = viewer.page(
+        template.read_text(encoding="utf-8"), data.read_text(encoding="utf-8")
+    )
     solved = [c for c in chapters if not book.is_lab(c)]
     files["solutions/index.md"] = pages.solutions_page(solved)
     files["index.md"] = home(contents, chapters)
