@@ -13,11 +13,12 @@ from html import escape
 
 import arrows
 
-WIDE, NARROW = 900, 360  # units; a unit is a pixel where the picture is as wide as it says
-MOST_COLUMNS = 5
-HEAD, NAME, SMALL = 17.0, 15.5, 13.5  # font sizes: part, chapter, files
+WIDE, NARROW = 860, 360  # units; a unit is a pixel where the picture is as wide as it says
+MOST_COLUMNS = 4
+HEAD, NAME, SMALL = 17.5, 15.5, 14.0  # font sizes: part, chapter, files
 LEADING = 1.25
 PAD = 10.0  # between a box and its text
+APART = 3.0  # between title and files
 PITCH = 7.0  # between lanes
 GAP = 22.0  # between rows, without lanes
 GUTTER = 30.0  # between columns, without lanes
@@ -44,7 +45,8 @@ class Box:
     @property
     def height(self) -> float:
         """The height that the lines need."""
-        return 2 * PAD + LEADING * (len(self.name) * NAME + len(self.small) * SMALL)
+        lines = LEADING * (len(self.name) * NAME + len(self.small) * SMALL)
+        return 2 * PAD + lines + (APART if self.small else 0)
 
 
 def draw(parts: list[dict]) -> str:
@@ -121,12 +123,10 @@ def picture(parts: list[dict], name: str, width: float, columns: int) -> list[st
     ]
     for b, band in enumerate(bands):
         for column, part in enumerate(band):
-            x, base = lefts[column], head_tops[b]
+            x, rule = lefts[column], tops[row_bands.index(b)] - PAD
             out.append(f'<g role="group" aria-label="{escape(part["title"])}">')
-            for line in heads[b][column]:
-                base += LEADING * HEAD
-                out.append(text("part", x, base - 0.3 * HEAD, HEAD, line))
-            rule = tops[row_bands.index(b)] - PAD
+            for i, line in enumerate(reversed(heads[b][column])):
+                out.append(text("part", x, rule - 8 - i * LEADING * HEAD, HEAD, line))
             out.append(f'<path class="rule" d="M{x:.1f} {rule:.1f}H{rights[column]:.1f}"/>')
             for chapter in part["chapters"]:
                 number = chapter["number"]
@@ -229,9 +229,9 @@ def draw_box(box: Box, place: tuple[float, float, float, float], chapters: dict)
         if i == 0:
             out.append(text("number", x + PAD, base, NAME, box.label))
         out.append(text("name", x + PAD + box.hang, base, NAME, line))
-    for line in box.small:
-        base += LEADING * SMALL
-        out.append(text("small", x + PAD, base, SMALL, line))
+    for i, line in enumerate(box.small, start=1):
+        low = base + APART + i * LEADING * SMALL
+        out.append(text("small", x + PAD, low, SMALL, line))
     return [*out, end]
 
 
