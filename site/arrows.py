@@ -1,8 +1,8 @@
 """Where the arrows of the picture of the whole run: between the boxes, never through one.
 
-Boxes stand in rows and columns. Gutter c is the free strip left of column c, channel k the one above
-row k. Arrows run in these strips alone. All arrows to one box are one net, which may join; two nets
-in the same stretch of a strip get a lane each, in the order that crosses least.
+Boxes stand in rows and columns. Gutter c is the free strip left of column c, channel k the one
+above row k. Arrows run in these strips alone. All arrows to one box are one net, which may join;
+two nets in the same stretch of a strip get a lane each, in the order that crosses least.
 But: a crossing that no order of lanes avoids stays, and nothing here looks for a way around.
 """
 
@@ -199,8 +199,21 @@ def stretches(runs: dict[Hashable, Run]) -> list[dict[Hashable, Run]]:
     return groups
 
 
-def as_path(corners: list[Point], radius: float = 5.0, head: float = 5.0) -> str:
-    """Return the `d` of an SVG path: corners rounded, an open arrowhead at the last point."""
+def as_path(lines: list[list[Point]], head: float = 5.0) -> str:
+    """Return the `d` of one SVG path for a net: its lines in order, then its open arrowheads.
+
+    One path, so that lines which join are inked once.
+    """
+    parts = [as_line(corners) for corners in lines]
+    for (x, y), down in dict.fromkeys((line[-1], line[-1][1] > line[-2][1]) for line in lines):
+        x1, y1 = x - head, y - head
+        x2, y2 = (x + head, y - head) if down else (x - head, y + head)
+        parts.append(f"M{x1:.1f} {y1:.1f}L{x:.1f} {y:.1f}L{x2:.1f} {y2:.1f}")
+    return "".join(parts)
+
+
+def as_line(corners: list[Point], radius: float = 5.0) -> str:
+    """Return the SVG path of one line, its corners rounded."""
     corners = [corners[0], *(b for a, b in pairwise(corners) if a != b)]
     parts = [f"M{corners[0][0]:.1f} {corners[0][1]:.1f}"]
     for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
@@ -211,8 +224,4 @@ def as_path(corners: list[Point], radius: float = 5.0, head: float = 5.0) -> str
             ends.append([c + share * (o - c) for c, o in zip(corner, other, strict=True)])
         (x1, y1), (x2, y2) = ends
         parts.append(f"L{x1:.1f} {y1:.1f}Q{corner[0]:.1f} {corner[1]:.1f} {x2:.1f} {y2:.1f}")
-    (x, y), down = corners[-1], corners[-1][1] > corners[-2][1]
-    a, b = ((-head, -head), (head, -head)) if down else ((-head, -head), (-head, head))
-    parts.append(f"L{x:.1f} {y:.1f}M{x + a[0]:.1f} {y + a[1]:.1f}L{x:.1f} {y:.1f}")
-    parts.append(f"L{x + b[0]:.1f} {y + b[1]:.1f}")
-    return "".join(parts)
+    return "".join([*parts, f"L{corners[-1][0]:.1f} {corners[-1][1]:.1f}"])

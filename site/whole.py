@@ -1,52 +1,29 @@
 """The picture of the whole: parts, chapters, what each builds and needs, drawn from book.yml.
 
 One layout draws it twice: in columns for wide screens, in one column for phones; whole.css shows
-the one that fits. Where the arrows run is in arrows.py.
-But: text is measured by an estimate, as no browser is at hand; whole.css asks for a font like it.
+the one that fits. Where the arrows run is in
+arrows.py, what a box says in boxes.py, where lines of text break in lettering.py.
 """
 
 import math
-import re
-import unicodedata
-from dataclasses import dataclass
 from html import escape
 
 import arrows
+from boxes import NAME, PAD, draw_box, make_box
+from lettering import LEADING, text, wrap
 
-WIDE, NARROW = 860, 360  # units; a unit is a pixel where the picture is as wide as it says
-MOST_COLUMNS = 4
-HEAD, NAME, SMALL = 17.5, 15.5, 14.0  # font sizes: part, chapter, files
-LEADING = 1.25
-PAD = 10.0  # between a box and its text
-APART = 3.0  # between title and files
-PITCH = 7.0  # between lanes
+WIDE, NARROW = 720, 360  # units; a unit is a pixel where the picture is as wide as it says
+MOST_COLUMNS = 3  # more would be too slim for the theme's column of text
+HEAD = 17.5  # font size of a part's title
+LANES_SHARE = 0.22  # of the width, at most
+RULE = 8.0  # between a part's title and the rule below it
+PITCH = 7.0  # between lanes, at most
 GAP = 22.0  # between rows, without lanes
-GUTTER = 30.0  # between columns, without lanes
+GUTTER = 28.0  # between columns, without lanes
 CAPTION = (
     "Each box is a chapter with the files of minillm that it builds, or a lab with what it reads; "
     "an arrow leads to a chapter from each one that it needs"
 )
-
-
-@dataclass(frozen=True)
-class Box:
-    """A chapter as it is drawn: its number, and the lines of its title and of its files."""
-
-    chapter: dict
-    label: str
-    name: list[str]
-    small: list[str]
-
-    @property
-    def hang(self) -> float:
-        """How far the title stands right of the number."""
-        return text_width(self.label, NAME, bold=True) + 7
-
-    @property
-    def height(self) -> float:
-        """The height that the lines need."""
-        lines = LEADING * (len(self.name) * NAME + len(self.small) * SMALL)
-        return 2 * PAD + lines + (APART if self.small else 0)
 
 
 def draw(parts: list[dict]) -> str:
@@ -93,53 +70,48 @@ def picture(parts: list[dict], name: str, width: float, columns: int) -> list[st
     needs = {number: chapter["needs"] for number, chapter in chapters.items()}
     ways = arrows.plan(cells, needs, row_bands)
     lanes = arrows.assign(ways, len(row_bands), columns)
-    lefts, rights, gutters = across(lanes, width, columns)
+    lefts, rights, gutters, pitch = across(lanes, width, columns)
 
-    boxes = {n: make_box(chapter, rights[0] - lefts[0]) for n, chapter in chapters.items()}
-    heads = [[wrap(p["title"], rights[0] - lefts[0], HEAD, True) for p in band] for band in bands]
-    tops, bottoms, channels, head_tops = [], [], [], []
-    y = 0.0
-    for row, b in enumerate(row_bands):
-        first = row == 0 or row_bands[row - 1] != b
-        lines = lanes_in(lanes, ("channel", row))
-        gap = (1 if row == 0 else (1.6 if first else 1) * GAP) + PITCH * max(0, lines - 1)
-        channels.append(y + gap / 2 - (0 if first else 3))  # room for the heads of short arrows
-        y += gap
-        if first:
-            head_tops.append(y)
-            y += LEADING * HEAD * max(map(len, heads[b])) + PAD + 4
-        tops.append(y)
-        y += max(boxes[n].height for n, cell in cells.items() if cell[0] == row)
-        bottoms.append(y)
-    channels.append(y + GAP / 2)
-    lines = lanes_in(lanes, ("channel", len(row_bands)))
-    y += GAP + PITCH * lines if lines else 1
+    box = rights[0] - lefts[0]
+    boxes = {number: make_box(chapter, box) for number, chapter in chapters.items()}
+    heads = [[wrap(part["title"], box, HEAD, bold=True) for part in band] for band in bands]
+    firsts = {b: row_bands.index(b) for b in range(len(bands))}
+    titles = {
+        firsts[b]: LEADING * HEAD * max(map(len, heads[b])) + RULE + PAD for b in range(len(bands))
+    }
+    heights = [
+        max((boxes[n].height for n in cells if cells[n][0] == row), default=0.0)
+        for row in range(len(row_bands))
+    ]
+    lines = [lanes_in(lanes, ("channel", row)) for row in range(len(row_bands) + 1)]
+    tops, channels, height = down(heights, titles, lines, pitch)
+    bottoms = [top + height for top, height in zip(tops, heights, strict=True)]
     entry = PAD + LEADING * NAME / 2
-    grid = arrows.Grid(gutters, channels, lefts, rights, tops, bottoms, entry, PITCH)
+    grid = arrows.Grid(gutters, channels, lefts, rights, tops, bottoms, entry, pitch)
 
     out = [
-        f'<svg class="{name}" viewBox="0 0 {width} {y:.0f}" role="group"'
+        f'<svg class="{name}" viewBox="0 0 {width} {height:.0f}" role="group"'
         ' aria-labelledby="whole-caption">'
     ]
     for b, band in enumerate(bands):
         for column, part in enumerate(band):
-            x, rule = lefts[column], tops[row_bands.index(b)] - PAD
+            x, rule = lefts[column], tops[firsts[b]] - PAD
             out.append(f'<g role="group" aria-label="{escape(part["title"])}">')
             for i, line in enumerate(reversed(heads[b][column])):
-                out.append(text("part", x, rule - 8 - i * LEADING * HEAD, HEAD, line))
+                out.append(text("part", x, rule - RULE - i * LEADING * HEAD, HEAD, line))
             out.append(f'<path class="rule" d="M{x:.1f} {rule:.1f}H{rights[column]:.1f}"/>')
             for chapter in part["chapters"]:
                 number = chapter["number"]
                 row = cells[number][0]
-                place = (x, tops[row], rights[column] - x, bottoms[row] - tops[row])
+                place = (x, tops[row], box, heights[row])
                 out.append('<g class="chapter">')
-                for way in ways:
-                    if way.target == number:
-                        path = arrows.as_path(arrows.trace(way, grid, lanes))
-                        out.append(
-                            f'<path class="need" data-from="{way.source}" data-to="{number}"'
-                            f' d="{path}"/>'
-                        )
+                routes = [arrows.trace(way, grid, lanes) for way in ways if way.target == number]
+                if routes:
+                    sources = " ".join(map(str, chapter["needs"]))
+                    out.append(
+                        f'<path class="need" data-from="{sources}" data-to="{number}"'
+                        f' d="{arrows.as_path(routes)}"/>'
+                    )
                 out += [*draw_box(boxes[number], place, chapters), "</g>"]
             out.append("</g>")
     return [*out, "</svg>"]
@@ -156,122 +128,38 @@ def lanes_in(lanes: arrows.Lanes, strip: arrows.Strip) -> int:
     return round(2 * max(offsets)) + 1 if offsets else 0
 
 
-def across(lanes: arrows.Lanes, width: float, columns: int) -> tuple[list[float], ...]:
-    """Return the left and right edges of the columns and the middles of the gutters."""
-    widths = []
-    for gutter in range(columns):
-        lines = lanes_in(lanes, ("gutter", gutter))
-        least = GUTTER if gutter else 1.0  # left of the first column only what is needed
-        widths.append(max(least, 18 + PITCH * (lines + 1)) if lines else least)
-    box = (width - 1 - sum(widths)) / columns
-    lefts, rights, gutters = [], [], []
-    x = 0.0
-    for gutter in widths:
-        # Arrowheads stand on the right, so the lanes keep to the left.
-        gutters.append(x + gutter / 2 - 3)
-        lefts.append(x + gutter)
-        x += gutter + box
-        rights.append(x)
-    return lefts, rights, [*gutters, x]
+def across(
+    lanes: arrows.Lanes, width: float, columns: int
+) -> tuple[list[float], list[float], list[float], float]:
+    """Return the columns' left and right edges, the gutters' middles, and the lanes' pitch."""
+    lines = [lanes_in(lanes, ("gutter", gutter)) for gutter in range(columns)]
+    pitch = min(PITCH, LANES_SHARE * width / max(1, sum(lines)))
+    # Left of the first column only what is needed.
+    gutters = [max(GUTTER if c else 1.0, 25 + pitch * n if n else 0) for c, n in enumerate(lines)]
+    box = (width - 1 - sum(gutters)) / columns
+    lefts = [sum(gutters[: c + 1]) + c * box for c in range(columns)]
+    # Arrowheads stand on the right of a gutter, so the lanes keep to its left.
+    middles = [left - gutter / 2 - 3 for left, gutter in zip(lefts, gutters, strict=True)]
+    return lefts, [left + box for left in lefts], middles, pitch
 
 
-def make_box(chapter: dict, width: float) -> Box:
-    """Break the text of a chapter into lines for a box of that width."""
-    label = str(chapter["number"]).replace("lab", "Lab ")
-    bare = Box(chapter, label, [], [])
-    name = wrap(chapter["title"], width - 2 * PAD - bare.hang, NAME, bold=True)
-    return Box(chapter, label, name, wrap(contents(chapter), width - 2 * PAD, SMALL))
+def down(
+    heights: list[float], titles: dict[int, float], lines: list[int], pitch: float
+) -> tuple[list[float], list[float], float]:
+    """Return the rows' tops, the channels' middles, and where the picture ends.
 
-
-def contents(chapter: dict) -> str:
-    """Return what a chapter builds and reads, each folder named once, before its files."""
-    files = [name.removeprefix("minillm/") for name in chapter["builds"]]
-    files = [name if name.endswith(".py") else f"{name}/" for name in files]
-    shown, last = [], ""
-    # Files in no folder come first: after text/ngram.py, measure.py would seem to be in text/.
-    for name in sorted(files, key=lambda name: "/" in name):
-        folder = name[: name.rstrip("/").rfind("/") + 1]
-        shown.append(name.removeprefix(last) if folder == last else name)
-        last = folder
-    return ", ".join([*shown, *chapter.get("data", []), *chapter.get("models", [])])
-
-
-def spoken(chapter: dict, chapters: dict) -> str:
-    """Return what a screen reader says of a box; it begins with the words that are seen."""
-
-    def called(number: int | str) -> str:
-        return number.replace("lab", "Lab ") if isinstance(number, str) else f"Chapter {number}"
-
-    what = f"{called(chapter['number'])} {chapter['title']}"
-    what += ", planned." if chapter["status"] == "planned" else "."
-    if contents(chapter):
-        what += f" {'Builds' if chapter['builds'] else 'Reads'} {contents(chapter)}."
-    if chapter["needs"]:
-        names = [f"{called(n).lower()}, {chapters[n]['title']}" for n in chapter["needs"]]
-        what += f" Needs {'; '.join(names)}."
-    return what
-
-
-def draw_box(box: Box, place: tuple[float, float, float, float], chapters: dict) -> list[str]:
-    """Return the lines of a box at `place` (x, y, width, height): a link, if it is written."""
-    x, y, width, height = place
-    name = escape(spoken(box.chapter, chapters))
-    if box.chapter["status"] == "planned":
-        begin, end = f'<g class="planned" role="img" aria-label="{name}">', "</g>"
-    else:
-        link = f"chapters/{escape(box.chapter['slug'])}.html"
-        begin, end = f'<a href="{link}" aria-label="{name}">', "</a>"
-    rect = f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="5"/>'
-    out = [begin, rect]
-    base = y + PAD - 0.3 * SMALL
-    for i, line in enumerate(box.name):
-        base += LEADING * NAME
-        if i == 0:
-            out.append(text("number", x + PAD, base, NAME, box.label))
-        out.append(text("name", x + PAD + box.hang, base, NAME, line))
-    for i, line in enumerate(box.small, start=1):
-        low = base + APART + i * LEADING * SMALL
-        out.append(text("small", x + PAD, low, SMALL, line))
-    return [*out, end]
-
-
-def text(kind: str, x: float, y: float, size: float, words: str) -> str:
-    """Return one line of text; y is its baseline."""
-    return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" font-size="{size}">{escape(words)}</text>'
-
-
-def text_width(words: str, size: float, bold: bool = False) -> float:
-    """Estimate how wide a line in Arial, or a font cut to its widths, is at most."""
-    width = 0.0
-    for char in words:
-        if unicodedata.east_asian_width(char) in "WF":
-            width += 1.0
-        elif char in " .,:;'|!/()[]-ftijlrI":
-            width += 0.34
-        elif char in "mwMW%@—" or not char.isascii():
-            width += 0.95
-        else:
-            width += 0.74 if char.isupper() else 0.56
-    return width * size * (1.08 if bold else 1.0)
-
-
-def wrap(words: str, room: float, size: float, bold: bool = False) -> list[str]:
-    """Break text into lines no wider than `room`; a word too long for a line is cut."""
-    lines = [""]
-    for word in words.split():
-        joined = f"{lines[-1]} {word}".strip()
-        if text_width(joined, size, bold) <= room:
-            lines[-1] = joined
-            continue
-        if lines[-1]:
-            lines.append("")
-        while text_width(word, size, bold) > room:
-            fits = [n for n in range(1, len(word)) if text_width(word[:n], size, bold) <= room]
-            most = max(fits, default=1)
-            # After a mark that parts a name, if there is one; else wherever the line is full.
-            marks = [match.end() for match in re.finditer(r"[/_-]", word[:most])]
-            cut = max(marks, default=most)
-            lines[-1:] = [word[:cut], ""]
-            word = word[cut:]
-        lines[-1] = word
-    return [line for line in lines if line]
+    `heights` are the rows', `titles` those of the titles above some rows, `lines` the lanes in
+    each channel.
+    """
+    tops, channels, y = [], [], 0.0
+    for row, height in enumerate(heights):
+        gap = 0.0
+        if row:
+            gap = GAP * (1.6 if row in titles else 1) + pitch * max(0, lines[row] - 1)
+        # Short arrows end where a channel meets a row, so the lanes keep to its upper part.
+        channels.append(y + gap / 2 - (0 if row in titles else 3))
+        y += gap + titles.get(row, 0.0)
+        tops.append(y)
+        y += height
+    gap = GAP + pitch * lines[-1] if lines[-1] else 2.0
+    return tops, [*channels, y + gap / 2], y + gap
