@@ -1,8 +1,8 @@
 """The picture of the whole: parts, chapters, what each builds and needs, drawn from book.yml.
 
 One layout draws it twice: in columns for wide screens, in one column for phones; whole.css shows
-the one that fits. Where the arrows run is in
-arrows.py, what a box says in boxes.py, where lines of text break in lettering.py.
+the one that fits. Where the arrows run is in arrows.py, what a box says in boxes.py, where lines
+of text break in lettering.py.
 """
 
 import math
