@@ -256,7 +256,7 @@ def test_a_need_that_no_chapter_meets_is_named():
 
 
 def test_the_smallest_type_is_12_pixels_wherever_a_picture_is_shown():
-    css = (ROOT / "site" / "whole.css").read_text(encoding="utf-8")
+    css = (ROOT / "site/static/whole.css").read_text(encoding="utf-8")
     least = int(re.search(r"@container \(min-width: (\d+)px\)", css)[1])
     for svg, pixels in zip(svgs(BOOKS["ours"]), (least, 350), strict=True):
         sizes = [float(text.get("font-size")) for text in svg.iterfind(".//text")]
