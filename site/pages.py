@@ -125,6 +125,8 @@ def actions(folder: str, slug: str, chapter: dict, repository: str) -> str:
         links.append(f'<a href="../chapters/{slug}.html">The chapter</a>')
     elif not book.is_lab(chapter):
         links.append(f'<a href="../solutions/{slug}.html">Solutions</a>')
+    if folder == "chapters" and "viewer" in chapter:
+        links.append(f'<a href="../viewer.html#{chapter["viewer"]}">Attention viewer</a>')
     return f'<p class="actions">{" ".join(links)}</p>'
 
 
