@@ -9,6 +9,7 @@ import argparse
 import functools
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -146,15 +147,27 @@ def home(contents: dict, chapters: list[dict]) -> str:
 
 
 def build(builder: str, repository: str, out: Path) -> dict[str, str]:
-    """Have Sphinx build the book into a folder; returns further files of the site, by path.
+    """Have Sphinx build the book into a folder; beside it is kept what makes the next build quick.
 
-    Raises RuntimeError for a page's fault, such as a dead link.
+    Args:
+        builder: Sphinx's name for what to build: html or singlehtml.
+        repository: as `find_repository` gives it.
+        out: the folder.
+
+    Returns:
+        Further files of the site, by path.
+
+    Raises:
+        RuntimeError: for a page's fault, such as a dead link.
     """
-    source = ROOT / "build/pages"
+    source, doctrees = out.parent / "pages", out.parent / f"doctrees-{builder}"
+    before = set(source.rglob("*.*"))
     further = stage(source, repository)
-    doctrees = ROOT / f"build/doctrees-{builder}"
+    for gone in before - set(source.rglob("*.*")):
+        (out / gone.relative_to(source)).with_suffix(".html").unlink(missing_ok=True)
     options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(doctrees)]
     if build_main(["-b", builder, *options, str(source), str(out)]):
+        shutil.rmtree(doctrees, ignore_errors=True)  # Sphinx says a fault once, then never again
         raise RuntimeError("the site has faults: see the lines above")
     return further
 
@@ -176,7 +189,13 @@ def build_pdf(out: Path, browser: str) -> int:
 def serve(folder: Path, port: int) -> None:
     """Serve a folder to this machine alone, until Ctrl-C."""
     handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("localhost", port), handler) as server:
+    try:
+        server = ThreadingHTTPServer(("localhost", port), handler)
+    except OSError as error:
+        raise RuntimeError(
+            f"port {port} can't be used ({error.strerror}): try --port {port + 1}"
+        ) from None
+    with server:
         print(f"http://localhost:{port} (Ctrl-C ends it)")
         try:
             server.serve_forever()
@@ -200,14 +219,14 @@ def main() -> int:
             return 0
         repository = find_repository(os.environ)
         build_html(ROOT / "build/site", repository)
+        print("build/site/index.html")
+        if not repository:
+            print("no links to Colab and Binder: GITHUB_REPOSITORY=OWNER/NAME would give them")
+        if asked.what == "serve":
+            serve(ROOT / "build/site", asked.port)
     except RuntimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print("build/site/index.html")
-    if not repository:
-        print("no links to Colab and Binder: GITHUB_REPOSITORY=OWNER/NAME would give them")
-    if asked.what == "serve":
-        serve(ROOT / "build/site", asked.port)
     return 0
 
 

@@ -156,7 +156,8 @@ def page(
     notebook.cells[0].source = rest.strip()
     for index, name in anchors:
         notebook.cells[index].source = f"({name})=\n{notebook.cells[index].source}"
-    cells = [nbformat.v4.new_markdown_cell(f"{title}{GAP}{links}")]
+    # Cells have names of their own, since Sphinx reads again what is not the same as last time.
+    cells = [nbformat.v4.new_markdown_cell(f"{title}{GAP}{links}", id="title")]
     for cell in notebook.cells:
         cells.append(cell)
         if cell.cell_type == "markdown":
@@ -172,7 +173,8 @@ def page(
         if "package" in cell.metadata.get("tags", []):
             names = built_names(cell.source, homes)
             if names:
-                cells.append(nbformat.v4.new_markdown_cell(package_line(names)))
+                line = nbformat.v4.new_markdown_cell(package_line(names), id=f"{cell.id}-package")
+                cells.append(line)
     notebook.cells = cells
     return notebook
 

@@ -1,0 +1,119 @@
+"""The built website, a server for it, and a browser: fixtures for all tests of this folder.
+
+The site is built once in a run, with links to a repository that stands for any. Workers share it,
+and what a visit to a page has shown, by files in the run's own folder. Without Chromium or Chrome
+the tests that need a browser are skipped; those that only read the pages are not.
+"""
+
+import functools
+import json
+import os
+import shutil
+import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import visits
+from filelock import FileLock
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+SITE = ROOT / "build/tested/site"
+REPOSITORY = "owner/book"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
+# A name of a host leads nowhere, so that nothing leaves this machine even if a page asks for it.
+FLAGS = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+
+
+def find_browser() -> str | None:
+    """Return the program that $CHROMIUM names, or the first of BROWSERS on PATH."""
+    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """A function that makes something once in a run, whichever worker comes first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def make_once(name, make):
+        file = folder / f"{name.replace('/', '-')}.json"
+        with FileLock(f"{file}.lock"):
+            if not file.exists():
+                file.write_text(json.dumps(make()), encoding="utf-8")
+        return json.loads(file.read_text(encoding="utf-8"))
+
+    return make_once
+
+
+def build_site() -> str:
+    sys.path.insert(0, str(ROOT / "site"))
+    import build
+
+    build.build_html(SITE, REPOSITORY)
+    return str(SITE)
+
+
+@pytest.fixture(scope="session")
+def site(once):
+    """The folder of the built site."""
+    return Path(once("site", build_site))
+
+
+@pytest.fixture(scope="session")
+def server(site):
+    """The site's address on this machine, with a slash at its end."""
+
+    class Silent(SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+    handler = functools.partial(Silent, directory=site)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/"
+        running.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    program = find_browser()
+    if program is None:
+        pytest.skip("needs a browser: install Chromium or Chrome, or set CHROMIUM to its program")
+    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=program, args=[*FLAGS, *sandbox])
+
+
+@pytest.fixture
+def new_page(browser, server, site):
+    """A function that opens a page of the site in a window of its own; no fault may show in it."""
+    contexts, faults = [], []
+
+    def open_page(address, **options):
+        context = browser.new_context(viewport=visits.WIDE, reduced_motion="reduce", **options)
+        contexts.append(context)
+        context.set_default_timeout(visits.PATIENCE_MS)
+        page = context.new_page()
+        faults.append(visits.watch(page, (server, site.as_uri())))
+        page.goto(address if ":" in address else server + address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert [fault for seen in faults for fault in seen] == []
+
+
+@pytest.fixture(scope="session")
+def visit(browser, server, once):
+    """A function that returns what a page of the site shows; see visits.py for what is in it."""
+    return lambda name: once(name, lambda: visits.visit(browser, server, name))
