@@ -26,12 +26,17 @@ def notebook_of(chapter, folder="chapters"):
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ("Chapter 1 ends", "[Chapter 1](../chapters/01_a.ipynb) ends"),
-        ("see lab 1.", "see [lab 1](../chapters/lab1_c.ipynb)."),
-        ("chapter 12, chapter 12", "[chapter 12](../chapters/12_b.ipynb), chapter 12"),
+        ("Chapter 1 ends", "[Chapter\u00a01](../chapters/01_a.ipynb) ends"),
+        ("see lab 1.", "see [lab\u00a01](../chapters/lab1_c.ipynb)."),
+        ("chapter 12, chapter 12", "[chapter\u00a012](../chapters/12_b.ipynb), chapter 12"),
+        ("chapter 1\n\nchapter 1", "\n\n".join(["[chapter\u00a01](../chapters/01_a.ipynb)"] * 2)),
+        (
+            "chapters 1, 2 and 12",
+            "chapters [1](../chapters/01_a.ipynb), 2 and [12](../chapters/12_b.ipynb)",
+        ),
+        ("arXiv 1706.03762, p. 3", "[arXiv 1706.03762](https://arxiv.org/abs/1706.03762), p. 3"),
         ("chapter 2", "chapter 2"),  # not written
         ("chapter 13", "chapter 13"),
-        ("chapters 1", "chapters 1"),
         ("`chapter 1` and $chapter 1$", "`chapter 1` and $chapter 1$"),
         ("[chapter 1](x.ipynb)", "[chapter 1](x.ipynb)"),
         ("# After chapter 1", "# After chapter 1"),
@@ -39,12 +44,12 @@ def notebook_of(chapter, folder="chapters"):
         ("```\nchapter 1\n```",) * 2,
     ],
 )
-def test_the_first_mention_of_a_chapter_is_a_link(before, after):
-    assert pages.with_chapters(before, SLUGS, own="") == after
+def test_papers_and_the_first_mention_of_a_chapter_are_links(before, after):
+    assert pages.with_links(before, SLUGS, own="") == after
 
 
 def test_a_page_does_not_link_to_itself():
-    assert pages.with_chapters("chapter 1", SLUGS, own="01_a") == "chapter 1"
+    assert pages.with_links("chapter 1", SLUGS, own="01_a") == "chapter 1"
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter["slug"])
@@ -78,7 +83,7 @@ def test_a_page_changes_no_code_and_no_output():
     assert notebook.cells == cells  # a copy was changed
     texts = [c.source for c in page.cells if c.cell_type == "markdown"]
     assert texts[0].startswith("# 9. X\n") and "Download notebook" in texts[0]
-    assert texts[1] == "As [chapter 1](../chapters/01_a.ipynb) says."
+    assert texts[1] == "As [chapter\u00a01](../chapters/01_a.ipynb) says."
 
 
 def test_finished_code_is_followed_by_its_place_in_the_package():
@@ -93,6 +98,28 @@ def test_a_picture_takes_its_words_along():
     cell = new_code_cell("plot()", metadata={"alt": "A line\nthat falls."})
     page, _ = made_page([new_markdown_cell("# X"), cell])
     assert page.cells[-1].metadata["mystnb"] == {"image": {"alt": "A line that falls."}}
+
+
+def test_wide_pictures_and_long_lines_are_marked():
+    def classes(width):
+        cell = new_code_cell("plot()", metadata={"alt": "A line."})
+        size = {"image/png": {"width": width, "height": 9}}
+        cell.outputs = [nbformat.v4.new_output("display_data", {"image/png": ""}, metadata=size)]
+        return made_page([new_markdown_cell("# X"), cell])[0].cells[-1].metadata.mystnb.image
+
+    assert classes(900)["classes"] == "wide" and "classes" not in classes(600)
+
+    def tags(text):
+        cell = new_code_cell("print()", outputs=[nbformat.v4.new_output("stream", text=text)])
+        return made_page([new_markdown_cell("# X"), cell])[0].cells[-1].metadata.get("tags", [])
+
+    assert tags("word " * 30) == ["long-lines"] and tags("word\n" * 30) == []
+
+
+def test_apostrophes_in_folds_are_those_of_the_text():
+    text = "can't <details><summary>It's</summary>\ncan't <code>d['a'b]</code>\n</details>"
+    after = "can't <details><summary>It’s</summary>\ncan’t <code>d['a'b]</code>\n</details>"
+    assert pages.with_apostrophes(text) == after
 
 
 def test_places_are_named_before_their_cells():
