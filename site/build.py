@@ -112,9 +112,14 @@ def reference_pages(chapters: list[dict]) -> dict[str, str]:
             link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
             for module in reference.modules(ROOT, entry):
                 built_in.setdefault(module, []).append(link)
+        if not book.is_lab(chapter):
+            link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
+            built_in[f"minillm.checks.{chapter['slug'][3:]}"] = [link]
     files = {"reference/index.md": reference.index_page()}
     for wing, (title, entries) in reference.WINGS.items():
-        names = [module for entry in entries for module in reference.modules(ROOT, entry)]
+        names: dict[str, Path] = {}
+        for entry in entries:
+            names |= reference.modules(ROOT, entry)
         files[f"reference/{wing}.md"] = reference.wing_page(title, names, built_in)
     return files
 

@@ -23,7 +23,9 @@ nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 80
+python_maximum_signature_line_length = 100
+autodoc_inherit_docstrings = False  # torch's words about forward say nothing of ours
+autodoc_preserve_defaults = True
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 templates_path = []
@@ -32,6 +34,7 @@ html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = [str(HERE / "static")]
 html_css_files = ["style.css", "whole.css"]
+html_js_files = [("search.js", {"defer": "defer"})]
 html_show_sourcelink = False
 html_copy_source = False
 html_last_updated_fmt = None
@@ -47,11 +50,18 @@ html_context = {"default_mode": "auto"}  # light or dark as the reader's system 
 
 
 def prepare_docstring(app, what, name, object_, options, lines):
-    lines[:] = reference.to_rst(lines, SLUGS)
+    lines[:] = reference.to_rst(lines, SLUGS, HOMES)
+
+
+def skip_fields(app, what, name, object_, skip, options):
+    """Skips the fields of named tuples, of which Python only says which number they have."""
+    return True if (object_.__doc__ or "").startswith("Alias for field number") else None
 
 
 SLUGS = pages.slugs_by_name(book.load_chapters())
+HOMES = reference.known_names(HERE.parent)
 
 
 def setup(app):
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip_fields)

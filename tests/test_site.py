@@ -16,6 +16,7 @@ import reference
 import build
 
 CHAPTERS = [c for c in book.load_chapters() if c["status"] == "written"]
+HOMES = {"Heads": "minillm.model.attention", "train": "minillm.train.loop"}
 SLUGS = {"chapter 1": "01_a", "chapter 12": "12_b", "lab 1": "lab1_c"}
 
 
@@ -199,23 +200,49 @@ def test_the_reference_holds_every_public_name_of_the_package_once():
         ("Built in chapter 1.", "Built in :doc:`chapter 1 </chapters/01_a>`."),
         ("arXiv:1706.03762, 3", "`arXiv:1706.03762 <https://arxiv.org/abs/1706.03762>`__, 3"),
         (">>> f(*x)", ">>> f(*x)"),
+        ("As *the* word.", "As *the* word."),
+        (
+            "As for `Heads`; `train`.",
+            "As for :py:obj:`Heads <minillm.model.attention.Heads>`; ``train``.",
+        ),
     ],
 )
 def test_a_line_of_a_docstring_in_restructured_text(before, after):
-    assert reference.to_rst([before], SLUGS) == [after]
+    assert reference.to_rst([before], SLUGS, HOMES) == [after]
 
 
 def test_a_block_after_a_colon_is_code_until_its_end():
-    lines = ["As here:", "", "    a * b", "", "    c", "", "Then *a*."]
-    after = ["As here::", "", "    a * b", "", "    c", "", "Then \\*a\\*."]
-    assert reference.to_rst(lines, {}) == after
-    assert reference.to_rst(["Args:", "    x: a"], {}) == ["Args:", "    x: a"]
+    lines = ["As here:", "", "    a * b", "", "    c", "", "Then a * b."]
+    after = ["As here::", "", "    a * b", "", "    c", "", "Then a \\* b."]
+    assert reference.to_rst(lines, {}, {}) == after
+    assert reference.to_rst(["Args:", "    x: a"], {}, {}) == ["Args:", "    x: a"]
 
 
-def test_a_short_section_is_a_paragraph_of_its_own():
-    lines = ["Does it.", "Returns: a list:", "    of things.", "More."]
-    expected = ["Does it.", "", "**Returns:** a list:", "of things.", "", "More."]
-    assert reference.to_rst(lines, {}) == expected
+def test_what_is_returned_is_a_field_in_one_line_or_in_several():
+    lines = [
+        "Does it.",
+        "Returns: a list:",
+        "    of things.",
+        "Raises: ValueError for `x`.",
+        "More.",
+    ]
+    expected = [
+        "Does it.",
+        "",
+        ":returns: a list:",
+        "    of things.",
+        "",
+        ":raises: ValueError for ``x``.",
+        "",
+    ]
+    assert reference.to_rst(lines, {}, {}) == [*expected, "More."]
+    below = ["Returns:", "    one: two", "", "Raises:", "    ValueError: for x."]
+    assert reference.to_rst(below, {}, {}) == ["", ":returns:", *below[1:]]
+
+
+def test_what_an_example_prints_stays_as_it_is():
+    lines = [">>> f('|')", "['<|x|>', '*']", "", "A | B"]
+    assert reference.to_rst(lines, {}, {}) == [*lines[:3], "A \\| B"]
 
 
 @pytest.mark.parametrize(
