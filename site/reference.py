@@ -137,7 +137,7 @@ def to_rst(lines: list[str], slugs: dict[str, str], homes: dict[str, str]) -> li
             name, words = found[1] or found[4], found[2] or found[5] or ""
             done += ["", f"{FIELDS[name]} {inline(words, slugs, homes)}".rstrip()]
         else:
-            ended = field and bool(line.strip()) and indent == 0
+            ended = field and bool(line.strip() and done[-1].strip()) and indent == 0
             done += [""] * ended + [inline(line, slugs, homes)]
         field = bool(found) or (field and (indent > 0 or not line.strip()))
         if line.endswith(":") and re.match(r"\n( +)", "\n".join(lines[i + 1 : i + 3])):
