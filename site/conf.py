@@ -1,5 +1,6 @@
 """Sphinx's settings for the book's website. build.py writes the pages and calls Sphinx."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ autodoc_member_order = "bysource"
 python_maximum_signature_line_length = 100
 autodoc_inherit_docstrings = False  # torch's words about forward say nothing of ours
 autodoc_preserve_defaults = True
+viewcode_follow_imported_members = False  # or links back to the reference take a wrong name
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 templates_path = []
@@ -35,6 +37,7 @@ html_title = project
 html_static_path = [str(HERE / "static")]
 html_css_files = ["style.css", "whole.css"]
 html_js_files = [("search.js", {"defer": "defer"})]
+html_favicon = str(HERE / "static/icon.svg")
 html_show_sourcelink = False
 html_copy_source = False
 html_last_updated_fmt = None
@@ -58,6 +61,22 @@ def skip_fields(app, what, name, object_, skip, options):
     return True if (object_.__doc__ or "").startswith("Alias for field number") else None
 
 
+def name_parts(app, pagename, templatename, context, doctree):
+    """Says to screen readers what they can't see: what an arrow unfolds, that a list is none."""
+    draw_sidebar = context["generate_toctree_html"]
+
+    def draw_named_sidebar(*args, **kwargs):
+        sidebar = draw_sidebar(*args, **kwargs)
+        for summary in sidebar.find_all("summary"):
+            summary["aria-label"] = f"Pages of {summary.find_parent('li').a.get_text()}"
+        return sidebar
+
+    context["generate_toctree_html"] = draw_named_sidebar
+    # Sphinx writes a signature of several lines as a list of meanings without terms.
+    parameters = re.compile(r'<dl>(?=\s*<dd><em class="sig-param">)')
+    context["body"] = parameters.sub('<dl role="presentation">', context.get("body", ""))
+
+
 SLUGS = pages.slugs_by_name(book.load_chapters())
 HOMES = reference.known_names(HERE.parent)
 
@@ -65,3 +84,4 @@ HOMES = reference.known_names(HERE.parent)
 def setup(app):
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon
     app.connect("autodoc-skip-member", skip_fields)
+    app.connect("html-page-context", name_parts, priority=900)  # after the theme

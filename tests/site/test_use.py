@@ -60,12 +60,21 @@ def test_an_answer_unfolds_by_the_keyboard_alone(new_page):
             break
     assert page.evaluate(focused)
     fold = page.locator("main details:focus-within")
-    answer = fold.locator(":scope > :not(summary)").first
-    assert not answer.is_visible()
+    name = fold.inner_text()
+    assert name in ("Answer", "Hint")
     page.keyboard.press("Enter")
-    assert answer.is_visible() and answer.inner_text().strip()
+    assert len(fold.inner_text()) > len(name) + 20
     page.keyboard.press("Enter")
-    assert not answer.is_visible()
+    assert fold.inner_text() == name
+
+
+def test_the_sidebar_leads_to_chapters_on_a_phone(new_page):
+    page = new_page("index.html", viewport=visits.NARROW)
+    link = page.locator(f"nav.bd-links a[href='{CHAPTER}']")
+    assert not link.is_visible()
+    page.locator("button.primary-toggle").click()
+    link.click()
+    page.wait_for_url(f"**/{CHAPTER}")
 
 
 @pytest.mark.parametrize("system", ["light", "dark"])
@@ -74,9 +83,8 @@ def test_colours_follow_the_system_until_the_switch_is_used(new_page, system):
     other = {"light": "dark", "dark": "light"}[system]
     assert page.evaluate(THEME) == system
     assert (page.evaluate(LIGHTNESS) < 0.2) == (system == "dark")
-    for _ in range(3):  # light, dark, and as the system
-        if page.evaluate(THEME) != other:
-            page.locator("button.theme-switch-button:visible").first.click()
+    page.locator("button.theme-switch-button").click()
+    page.locator(f"button.theme-change-button[data-mode={other}]").click()
     assert page.evaluate(THEME) == other
     page.reload()
     page.add_style_tag(content=visits.STILL)
@@ -104,7 +112,9 @@ def test_a_page_opens_as_a_file(new_page, site, name):
 
 
 def test_search_works_in_files(new_page, site):
-    page = new_page((site / CHAPTER).as_uri())
+    # A page opened as a file may not read others: what is found stands there without its context.
+    excused = r"Access to fetch at 'file:|failed: file:.*\.html$|net::ERR_FAILED"
+    page = new_page((site / CHAPTER).as_uri(), excused)
     assert CHAPTER in {address.split("#")[0].split("?")[0] for address in look_for(page, "rotary")}
 
 

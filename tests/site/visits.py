@@ -16,13 +16,13 @@ STILL = "*, ::before, ::after { transition: none !important; animation: none !im
 SETTLED_MS = 500
 PATIENCE_MS = 15_000  # for what a page must show; on a busy machine it takes seconds
 
-# Formulas that were not set, and what is left of TeX in the text that a reader sees.
+# Formulas that were not set, and what is left of TeX or Markdown in the text that a reader sees.
 FORMULAS = r"""() => {
   const raw = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walker.nextNode()) {
     const text = walker.currentNode, parent = text.parentElement;
     if (parent.closest("pre, code, script, style, noscript, mjx-container")) continue;
-    const found = text.data.match(/\$[^$\n]+\$|\\[a-zA-Z]{2,}|\\[()\[\]]/);
+    const found = text.data.match(/\$[^$\n]+\$|\\[a-zA-Z]{2,}|\\[()\[\]]|`[^`]+`|\*\*[^*]+\*\*/);
     if (found) raw.push(found[0]);
   }
   const all = [...document.querySelectorAll(".math")];
@@ -37,13 +37,14 @@ FORMULAS = r"""() => {
 IMAGES = """() => [...document.images].map((e) => ({
   file: e.getAttribute("src").split("/").at(-1), alt: e.alt, pixels: e.naturalWidth,
   asked: Number(e.getAttribute("width")), shown: e.width,
-  column: e.closest("p, .output, figure, div").clientWidth,
+  column: (e.closest("p, .output, figure, div") ?? document.body).clientWidth,
 }))"""
 # What is wider than the window, and boxes whose content is cut off: neither seen nor scrolled to.
 OVERFLOW = """() => {
   const named = (e) => `${e.localName}.${e.className}: ${e.textContent.trim().slice(0, 50)}`;
   const scrolls = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
-  const boxes = [...document.querySelectorAll("main *")].filter((e) => e.scrollWidth > 0);
+  const waiting = ".bd-sidebar-secondary, mjx-assistive-mml";   // outside until it is asked for
+  const boxes = [...document.querySelectorAll("main *")].filter((e) => !e.closest(waiting));
   const inside = (e) => { do e = e.parentElement; while (e && !scrolls(e)); return e; };
   const wide = boxes.filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
     .filter((e) => !inside(e)?.closest("main"));
@@ -129,8 +130,7 @@ def visit(browser: Browser, server: str, name: str) -> dict:
     page.goto(server + name)
     page.evaluate(MATH_IS_SET)
     page.add_style_tag(content=STILL)
-    seen = {"faults": [fault.replace(server, "/") for fault in faults]}
-    seen["formulas"] = page.evaluate(FORMULAS)
+    seen = {"formulas": page.evaluate(FORMULAS)}
     seen["images"] = page.evaluate(IMAGES)
     seen["overflow"] = {"wide": page.evaluate(OVERFLOW)}
     page.set_viewport_size(NARROW)
@@ -143,4 +143,5 @@ def visit(browser: Browser, server: str, name: str) -> dict:
     page.emulate_media(color_scheme="dark")
     seen["axe"]["dark"] = axe(page, ["color-contrast"])
     context.close()
+    seen["faults"] = [fault.replace(server, "/") for fault in faults]
     return seen
