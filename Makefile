@@ -8,7 +8,7 @@ READY := .venv/.installed
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help lab setup test unit models notebooks lint sync book-run bench book serve pdf
+.PHONY: help lab setup test unit website models notebooks lint sync book-run bench book serve pdf
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,10 +23,13 @@ $(READY): requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $(READY)
 
-test: unit models notebooks  ## unit tests, then every notebook under nbval
+test: unit website models notebooks  ## unit tests, the website, then every notebook under nbval
 
 unit: $(READY)  ## unit tests alone
-	$(BIN)/python -m pytest -n $(WORKERS) tests
+	$(BIN)/python -m pytest -n $(WORKERS) tests --ignore tests/site
+
+website: $(READY)  ## build the site and look at each page in Chromium or Chrome
+	$(BIN)/python -m pytest -n $(WORKERS) tests/site
 
 models: $(READY)  ## train the book's models, once (about five minutes), and keep them
 	$(BIN)/python -c "from minillm import zoo; [zoo.load(name) for name in zoo.RECIPES]"

@@ -21,7 +21,9 @@ ROOT = HERE.parent
 sys.path[:0] = [str(ROOT / "scripts")]
 import book  # noqa: E402
 import pages  # noqa: E402
+import printing  # noqa: E402
 import reference  # noqa: E402
+import viewer  # noqa: E402
 import whole  # noqa: E402
 from sphinx.cmd.build import build_main  # noqa: E402
 
@@ -87,6 +89,10 @@ def stage(source: Path, repository: str) -> dict[str, str]:
         )
     files |= {f"chapters/{slug}.md": text for slug, text in texts.items()}
     files |= reference_pages(chapters)
+    template, data = HERE / "viewer/viewer.html", HERE / "viewer/attention.json"
+    further["viewer.html"] = viewer.page(
+        template.read_text(encoding="utf-8"), data.read_text(encoding="utf-8")
+    )
     solved = [c for c in chapters if not book.is_lab(c)]
     files["solutions/index.md"] = pages.solutions_page(solved)
     files["index.md"] = home(contents, chapters)
@@ -106,58 +112,95 @@ def reference_pages(chapters: list[dict]) -> dict[str, str]:
             link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
             for module in reference.modules(ROOT, entry):
                 built_in.setdefault(module, []).append(link)
+        if not book.is_lab(chapter):
+            link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
+            built_in[f"minillm.checks.{chapter['slug'][3:]}"] = [link]
     files = {"reference/index.md": reference.index_page()}
     for wing, (title, entries) in reference.WINGS.items():
-        names = [module for entry in entries for module in reference.modules(ROOT, entry)]
+        names: dict[str, Path] = {}
+        for entry in entries:
+            names |= reference.modules(ROOT, entry)
         files[f"reference/{wing}.md"] = reference.wing_page(title, names, built_in)
     return files
+
+
+def documents(contents: dict) -> list[tuple[str, list[str]]]:
+    """Return the titles of the book's parts with their documents, in the order of the site."""
+    parts = [
+        (p["title"], [f"chapters/{c['slug']}" for c in p["chapters"] if c["status"] == "written"])
+        for p in contents["parts"]
+    ]
+    appendices = [f"chapters/{a['slug']}" for a in contents["appendices"]]
+    parts.append(("To look things up", [*appendices, "reference/index", "solutions/index"]))
+    return [(title, names) for title, names in parts if names]
 
 
 def home(contents: dict, chapters: list[dict]) -> str:
     """Return the home page's text."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ten_lines = re.search(r"## `minillm` in ten lines\n\n```python\n(.*?)\n```", readme, re.S)[1]
-    appendices = [f"chapters/{a['slug']}" for a in contents["appendices"]]
-    more = [("To look things up", [*appendices, "reference/index", "solutions/index"])]
     slots = {
         "title": contents["title"],
         "whole": whole.draw(contents["parts"]),
         "first": chapters[0]["slug"],
         "first_lab": next(c["slug"] for c in chapters if book.is_lab(c)),
         "ten_lines": ten_lines,
-        "contents": pages.contents(contents["parts"], more),
+        "contents": pages.contents(documents(contents)),
     }
     text = (HERE / "home.md").read_text(encoding="utf-8")
     return re.sub(r"\{(\w+)\}(?!`)", lambda found: slots.get(found[1], found[0]), text)
 
 
-def build_html(out: Path, repository: str) -> None:
-    """Build the site into a folder; beside it is kept what makes the next build quick.
+def build(builder: str, repository: str, out: Path) -> dict[str, str]:
+    """Have Sphinx build the book into a folder; beside it is kept what makes the next build quick.
 
     Args:
-        out: the folder of the site.
+        builder: Sphinx's name for what to build: html or singlehtml.
         repository: as `find_repository` gives it.
+        out: the folder.
+
+    Returns:
+        Further files of the site, by path.
 
     Raises:
         RuntimeError: for a page's fault, such as a dead link.
     """
-    source, doctrees = out.parent / "pages", out.parent / "doctrees"
+    source, doctrees = out.parent / "pages", out.parent / f"doctrees-{builder}"
     before = set(source.rglob("*.*"))
     further = stage(source, repository)
     for gone in before - set(source.rglob("*.*")):
         (out / gone.relative_to(source)).with_suffix(".html").unlink(missing_ok=True)
     options = ["-q", "-W", "--keep-going", "-c", str(HERE), "-d", str(doctrees)]
-    if build_main(["-b", "html", *options, str(source), str(out)]):
+    if build_main(["-b", builder, *options, str(source), str(out)]):
         shutil.rmtree(doctrees, ignore_errors=True)  # Sphinx says a fault once, then never again
         raise RuntimeError("the site has faults: see the lines above")
-    for name, text in further.items():
+    return further
+
+
+def build_html(out: Path, repository: str) -> None:
+    """Build the site into a folder. Raises RuntimeError for a page's fault, such as a dead link."""
+    for name, text in build("html", repository, out).items():
         write(out / name, text)
+
+
+def build_pdf(out: Path, browser: str) -> int:
+    """Print the book into a PDF; returns its sheets."""
+    page = ROOT / "build/print"
+    build("singlehtml", "", page)
+    parts = [(title, names[0]) for title, names in documents(book.load_book())]
+    return printing.print_book(page / "index.html", parts, out, browser)
 
 
 def serve(folder: Path, port: int) -> None:
     """Serve a folder to this machine alone, until Ctrl-C."""
     handler = functools.partial(SimpleHTTPRequestHandler, directory=folder)
-    with ThreadingHTTPServer(("localhost", port), handler) as server:
+    try:
+        server = ThreadingHTTPServer(("localhost", port), handler)
+    except OSError as error:
+        raise RuntimeError(
+            f"port {port} can't be used ({error.strerror}): try --port {port + 1}"
+        ) from None
+    with server:
         print(f"http://localhost:{port} (Ctrl-C ends it)")
         try:
             server.serve_forever()
@@ -170,13 +213,25 @@ def main() -> int:
     parser.add_argument("what", choices=["html", "serve", "pdf"])
     parser.add_argument("--port", type=int, default=8000, help="of the server (default: 8000)")
     asked = parser.parse_args()
-    repository = find_repository(os.environ)
-    if not repository:
-        print("no links to Colab and Binder: set GITHUB_REPOSITORY=OWNER/NAME to have them")
-    build_html(ROOT / "build/site", repository)
-    print("build/site/index.html")
-    if asked.what == "serve":
-        serve(ROOT / "build/site", asked.port)
+    try:
+        if asked.what == "pdf":
+            browser = printing.find_browser(os.environ)
+            if not browser:
+                raise RuntimeError(
+                    "no browser to print with: install Chromium or Chrome, or set CHROMIUM to it"
+                )
+            print(f"build/book.pdf: {build_pdf(ROOT / 'build/book.pdf', browser)} pages")
+            return 0
+        repository = find_repository(os.environ)
+        build_html(ROOT / "build/site", repository)
+        print("build/site/index.html")
+        if not repository:
+            print("no links to Colab and Binder: GITHUB_REPOSITORY=OWNER/NAME would give them")
+        if asked.what == "serve":
+            serve(ROOT / "build/site", asked.port)
+    except RuntimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

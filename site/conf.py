@@ -14,6 +14,7 @@ project = book.load_book()["title"]
 extensions = [
     "myst_nb",
     "sphinx.ext.autodoc",
+    "sphinx.ext.githubpages",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx-mathjax-offline",
@@ -23,7 +24,9 @@ nb_merge_streams = True
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
-python_maximum_signature_line_length = 80
+python_maximum_signature_line_length = 100
+autodoc_inherit_docstrings = False  # torch's words about forward say nothing of ours
+autodoc_preserve_defaults = True
 viewcode_follow_imported_members = False  # or links back to the reference take a wrong name
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -32,8 +35,9 @@ templates_path = []
 html_theme = "sphinx_book_theme"
 html_title = project
 html_static_path = [str(HERE / "static")]
+html_css_files = ["style.css", "whole.css"]
+html_js_files = [("search.js", {"defer": "defer"})]
 html_favicon = str(HERE / "static/icon.svg")
-html_css_files = ["style.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_last_updated_fmt = None
@@ -49,7 +53,12 @@ html_context = {"default_mode": "auto"}  # light or dark as the reader's system 
 
 
 def prepare_docstring(app, what, name, object_, options, lines):
-    lines[:] = reference.to_rst(lines, SLUGS)
+    lines[:] = reference.to_rst(lines, SLUGS, HOMES)
+
+
+def skip_fields(app, what, name, object_, skip, options):
+    """Skips the fields of named tuples, of which Python only says which number they have."""
+    return True if (object_.__doc__ or "").startswith("Alias for field number") else None
 
 
 def name_parts(app, pagename, templatename, context, doctree):
@@ -69,8 +78,10 @@ def name_parts(app, pagename, templatename, context, doctree):
 
 
 SLUGS = pages.slugs_by_name(book.load_chapters())
+HOMES = reference.known_names(HERE.parent)
 
 
 def setup(app):
     app.connect("autodoc-process-docstring", prepare_docstring, priority=400)  # before napoleon
+    app.connect("autodoc-skip-member", skip_fields)
     app.connect("html-page-context", name_parts, priority=900)  # after the theme

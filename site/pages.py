@@ -24,7 +24,10 @@ FIXED = re.compile(
     r"(<details>.*?</details>|```.*?```|`[^`]*`|\$[^$]*\$|\[[^\]]*\]\([^)]*\)|<[^>]+>|^#.*?$)",
     re.M | re.S,
 )
-NAMED = re.compile(r"\b([Cc]hapter|[Ll]ab) (\d+)\b")
+NAMED = re.compile(r"\b([Cc]hapter|[Ll]ab)(s?) (\d+(?:(?:,? and|,| to) \d+)*)\b")
+ARXIV = re.compile(r"\barXiv[ :](\d{4}\.\d{4,5})")
+# From this width on, in pixels, a picture scrolls on a phone; from this length on, a line wraps.
+WIDE_PICTURE, LONG_LINE = 700, 100
 SOURCE = re.compile(r"\[([^\]]*)\]\(\.\./minillm/([\w/]+)\.py\)")
 OWN_HEADING = re.compile(r"\]\(#([\w-]+)\)")
 GAP = "\n\n"
@@ -50,8 +53,8 @@ def with_objectives(text: str) -> str:
     )
 
 
-def with_chapters(text: str, slugs: dict[str, str], own: str, folder: str = "../chapters") -> str:
-    """Return a text in which the first mention of each other chapter or lab is a link.
+def with_links(text: str, slugs: dict[str, str], own: str, folder: str = "../chapters") -> str:
+    """Return a text with links to papers, and to each chapter or lab that a paragraph names.
 
     Args:
         text: Markdown.
@@ -61,15 +64,45 @@ def with_chapters(text: str, slugs: dict[str, str], own: str, folder: str = "../
     """
     linked = set()
 
-    def link(found: re.Match) -> str:
-        slug = slugs.get(found[0].lower())
+    def link(words: str, name: str) -> str:
+        slug = slugs.get(name.lower())
         if slug is None or slug == own or slug in linked:
-            return found[0]
+            return words
         linked.add(slug)
-        return f"[{found[0]}]({folder}/{slug}.ipynb)"
+        return f"[{words}]({folder}/{slug}.ipynb)"
+
+    def named(found: re.Match) -> str:
+        kind, plural, numbers = found.groups()
+        if not plural:
+            number = re.match(r"\d+", numbers)[0]
+            one = link(f"{kind}\u00a0{number}", f"{kind} {number}")
+            return one + numbers.removeprefix(number) if "[" in one else found[0]
+        each = re.sub(r"\d+", lambda number: link(number[0], f"{kind} {number[0]}"), numbers)
+        return f"{kind}s {each}"
 
     parts = FIXED.split(text)
-    return "".join(p if i % 2 else NAMED.sub(link, p) for i, p in enumerate(parts))
+    for i in range(0, len(parts), 2):
+        paragraphs = re.split(r"(\n\n)", parts[i])
+        for k, paragraph in enumerate(paragraphs):
+            if paragraph == GAP:
+                linked.clear()
+            cited = ARXIV.sub(r"[\g<0>](https://arxiv.org/abs/\1)", paragraph)
+            paragraphs[k] = NAMED.sub(named, cited)
+        parts[i] = "".join(paragraphs)
+    return "".join(parts)
+
+
+def with_apostrophes(text: str) -> str:
+    """Return a text in whose folded answers, which are HTML, apostrophes are as elsewhere."""
+    code = re.compile(r"(<code>.*?</code>|<[^>]*>)", re.S)
+
+    def fold(found: re.Match) -> str:
+        parts = code.split(found[0])
+        return "".join(
+            p if i % 2 else re.sub(r"(?<=\w)'(?=\w)", "’", p) for i, p in enumerate(parts)
+        )
+
+    return re.sub(r"<details>.*?</details>", fold, text, flags=re.S)
 
 
 def with_reference(text: str) -> str:
@@ -125,6 +158,8 @@ def actions(folder: str, slug: str, chapter: dict, repository: str) -> str:
         links.append(f'<a href="../chapters/{slug}.html">The chapter</a>')
     elif not book.is_lab(chapter):
         links.append(f'<a href="../solutions/{slug}.html">Solutions</a>')
+    if folder == "chapters" and "viewer" in chapter:
+        links.append(f'<a href="../viewer.html#{chapter["viewer"]}">Attention viewer</a>')
     return f'<p class="actions">{" ".join(links)}</p>'
 
 
@@ -143,7 +178,7 @@ def page(
         notebook: with its outputs.
         folder: chapters or solutions.
         chapter: its entry in book.yml.
-        slugs: as in `with_chapters`.
+        slugs: as in `with_links`.
         homes: as in `built_names`.
         anchors: indices of cells with the names of places to put before them.
         repository: as in `actions`.
@@ -160,14 +195,22 @@ def page(
         cells.append(cell)
         if cell.cell_type == "markdown":
             own = chapter["slug"] if folder == "chapters" else ""
-            cell.source = with_chapters(with_objectives(cell.source), slugs, own)
-            cell.source = with_reference(cell.source)
+            cell.source = with_links(with_objectives(cell.source), slugs, own)
+            cell.source = with_apostrophes(with_reference(cell.source))
             # Jupyter names a heading's place as it is written, Sphinx in small letters.
             cell.source = OWN_HEADING.sub(lambda found: found[0].lower(), cell.source)
             continue
         if "alt" in cell.metadata:
             image = {"alt": " ".join(cell.metadata["alt"].split())}
+            widths = [o.get("metadata", {}).get("image/png", {}).get("width") for o in cell.outputs]
+            if max(filter(None, widths), default=0) >= WIDE_PICTURE:
+                image["classes"] = "wide"
             cell.metadata["mystnb"] = {"image": image}
+        printed = "\n".join(
+            o.get("text") or o.get("data", {}).get("text/plain", "") for o in cell.outputs
+        )
+        if max(map(len, printed.split("\n"))) > LONG_LINE:
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "long-lines"]
         if "package" in cell.metadata.get("tags", []):
             names = built_names(cell.source, homes)
             if names:
@@ -197,21 +240,11 @@ def to_run_elsewhere(notebook: NotebookNode, repository: str) -> NotebookNode:
     return notebook
 
 
-def contents(parts: list[dict], more: list[tuple[str, list[str]]]) -> str:
-    """Return the hidden tables of contents of the home page, one a part.
-
-    Args:
-        parts: book.yml's parts.
-        more: further titles with their pages.
-    """
-    written = [
-        (p["title"], [f"chapters/{c['slug']}" for c in p["chapters"] if c["status"] == "written"])
-        for p in parts
-    ]
+def contents(parts: list[tuple[str, list[str]]]) -> str:
+    """Return the hidden tables of contents of the home page: titles with their documents."""
     return GAP.join(
-        f'```{{toctree}}\n:hidden:\n:caption: "{title}"\n\n{chr(10).join(files)}\n```'
-        for title, files in [*written, *more]
-        if files
+        f'```{{toctree}}\n:hidden:\n:caption: "{title}"\n\n{chr(10).join(names)}\n```'
+        for title, names in parts
     )
 
 

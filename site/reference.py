@@ -33,7 +33,8 @@ WINGS = {
     ),
 }
 ARXIV = re.compile(r"arXiv[ :](\d{4}\.\d{4,5})")
-SECTION = re.compile(r"^(Returns|Raises|Yields|Args): (.+)$")
+SECTION = re.compile(r"^(Returns|Yields):(?: (.+)|())$|^(Raises): (.+)$")
+FIELDS = {"Returns": ":returns:", "Raises": ":raises:", "Yields": ":Yields:"}
 HOME = re.compile(r"\b([Cc]hapter|[Ll]ab) (\d+)\b")
 
 
@@ -50,7 +51,7 @@ def modules(root: Path, entry: str) -> dict[str, Path]:
         name = ".".join(file.relative_to(root).with_suffix("").parts)
         if file.name != "__init__.py":
             found[name] = file
-        elif definitions(file):
+        elif definitions(file) or exports(file):
             found[name.removesuffix(".__init__")] = file
     return found
 
@@ -62,52 +63,83 @@ def definitions(file: Path) -> list[str]:
     return [node.name for node in tree.body if isinstance(node, kinds) and node.name[0] != "_"]
 
 
-def wing_page(title: str, names: list[str], built_in: dict[str, list[str]]) -> str:
+def known_names(root: Path) -> dict[str, str]:
+    """Return public name -> module, for the names that only one module of the package defines."""
+    found: dict[str, list[str]] = {}
+    for _, entries in WINGS.values():
+        for entry in entries:
+            for module, file in modules(root, entry).items():
+                for name in definitions(file):
+                    found.setdefault(name, []).append(module)
+    return {name: homes[0] for name, homes in found.items() if len(homes) == 1}
+
+
+def exports(file: Path) -> list[tuple[str, str]]:
+    """Return the names that a package takes from its modules, each with its module."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return [
+        (alias.name, node.module)
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom) and file.name == "__init__.py"
+        for alias in node.names
+        if node.module.startswith("minillm.") and alias.name[0].islower()
+    ]
+
+
+def wing_page(title: str, names: dict[str, Path], built_in: dict[str, list[str]]) -> str:
     """Return a wing's page: for each module its docstring and its public names.
 
     Args:
         title: of the wing.
-        names: of the modules.
+        names: module -> file.
         built_in: module -> links to the chapters that build it, in MyST.
     """
     lines = [f"# {title}"]
-    for name in names:
+    for name, file in names.items():
         lines.append(f"## `{name}`")
         if built_in.get(name):
             lines.append(f"Built in {', '.join(built_in[name])}.")
-        lines.append(f"```{{eval-rst}}\n.. automodule:: {name}\n   :members:\n```")
+        # A package's own names; what it takes from its modules is described there.
+        members = "\n   :members:" if definitions(file) else ""
+        lines.append(f"```{{eval-rst}}\n.. automodule:: {name}{members}\n```")
+        taken = [f"{{py:obj}}`{public} <{home}.{public}>`" for public, home in exports(file)]
+        if taken:
+            lines.append(f"To import from here: {', '.join(taken)}.")
     return "\n\n".join(lines) + "\n"
 
 
-def to_rst(lines: list[str], slugs: dict[str, str]) -> list[str]:
+def to_rst(lines: list[str], slugs: dict[str, str], homes: dict[str, str]) -> list[str]:
     """Return a docstring as reStructuredText, which the package's docstrings nearly are.
 
-    Names between backticks become literals, signs that would mean something else are kept as they
-    are, papers and chapters become links, an indented block after a colon becomes code, and
-    "Returns: ..." in one line a paragraph of its own.
+    Names between backticks become literals or links, signs that would mean something else are kept
+    as they are, papers and chapters become links, an indented block after a colon becomes code, and
+    what is returned, raised or yielded a field, whether it begins on the line or below it.
 
     Args:
         lines: the docstring's lines.
         slugs: "chapter 3" -> slug.
+        homes: public name of the package -> its module.
     """
     done: list[str] = []
     depth = None  # of a block of code that we are in
-    section = False  # whether a "Returns: ..." goes on
+    field = False  # whether a field goes on
+    example = False  # whether lines are an example's input or output
     for i, line in enumerate(lines):
         indent = len(line) - len(line.lstrip())
         if depth is not None and line.strip() and indent <= depth:
             depth = None
-        if depth is not None or line.lstrip().startswith(">>>"):
+        example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
+        if depth is not None or example:
             done.append(line)
             continue
         found = SECTION.match(line)
-        ended = section and indent == 0
-        section = bool(found) or (section and not ended)
         if found:
-            done += ["", f"**{found[1]}:** {inline(found[2], slugs)}"]
+            name, words = found[1] or found[4], found[2] or found[5] or ""
+            done += ["", f"{FIELDS[name]} {inline(words, slugs, homes)}".rstrip()]
         else:
-            text = inline(line, slugs)
-            done += [""] * ended + [text.lstrip() if section else text]
+            ended = field and bool(line.strip() and done[-1].strip()) and indent == 0
+            done += [""] * ended + [inline(line, slugs, homes)]
+        field = bool(found) or (field and (indent > 0 or not line.strip()))
         if line.endswith(":") and re.match(r"\n( +)", "\n".join(lines[i + 1 : i + 3])):
             deeper = len(lines[i + 2]) - len(lines[i + 2].lstrip())
             if deeper > indent:
@@ -116,7 +148,7 @@ def to_rst(lines: list[str], slugs: dict[str, str]) -> list[str]:
     return done
 
 
-def inline(text: str, slugs: dict[str, str]) -> str:
+def inline(text: str, slugs: dict[str, str], homes: dict[str, str]) -> str:
     """Return a line of a docstring in reStructuredText; see `to_rst`."""
 
     def chapter(found: re.Match) -> str:
@@ -125,10 +157,13 @@ def inline(text: str, slugs: dict[str, str]) -> str:
 
     parts = re.split(r"`([^`]*)`", text)
     for i, part in enumerate(parts):
+        name = part.strip()
         if i % 2:
-            parts[i] = f"``{part.strip()}``"
+            known = name in homes and re.search("[A-Z_]", name)
+            parts[i] = f":py:obj:`{name} <{homes[name]}.{name}>`" if known else f"``{name}``"
         else:
-            part = re.sub(r"([*|\\])", r"\\\1", part)
+            # Stars stay where they mean emphasis, as in *word*.
+            part = re.sub(r"(?<!\w)\*([A-Za-z][^*]*)\*(?!\w)|([*|\\])", keep_emphasis, part)
             part = re.sub(r"(\w)_(?!\w)", r"\1\\_", part)
             part = HOME.sub(chapter, ARXIV.sub(r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", part))
             # A literal ends only before a sign or a space.
@@ -138,12 +173,21 @@ def inline(text: str, slugs: dict[str, str]) -> str:
     return "".join(parts)
 
 
+def keep_emphasis(found: re.Match) -> str:
+    return found[0] if found[1] else f"\\{found[0]}"
+
+
 def index_page() -> str:
     """Return the first page of the reference: its wings in order."""
     lines = [
         "# Reference of `minillm`",
-        "Every public name of the package, grouped as the book is. A name says which chapter builds"
-        " it; [source] beside it shows the code.",
-        "```{toctree}\n:maxdepth: 2\n\n" + "\n".join(WINGS) + "\n```",
+        "The functions and classes of the package, grouped as the book is. What a chapter builds"
+        " says so; [source] beside a name shows the code.",
+        "To begin with: {py:obj}`GPT <minillm.model.gpt.GPT>`,"
+        " {py:obj}`train <minillm.train.loop.train>`,"
+        " {py:obj}`generate <minillm.generate.generate>`,"
+        " {py:mod}`the village <minillm.text.village>`,"
+        " {py:mod}`published weights <minillm.hub>`.",
+        "```{toctree}\n:maxdepth: 1\n\n" + "\n".join(WINGS) + "\n```",
     ]
     return "\n\n".join(lines) + "\n"

@@ -5,7 +5,9 @@ test_book.py for their use.
 """
 
 import ast
+import base64
 import importlib
+import io
 import re
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 
 from nbformat import NotebookNode
+from PIL import Image
 
 from minillm.checks import exercises
 
@@ -110,6 +113,27 @@ def output_faults(notebook: NotebookNode) -> list[str]:
                 ]:
                     if found := re.search(pattern, text):
                         faults.append(f"{where}: shows {name}, {found[0]!r}")
+    return faults
+
+
+def picture_faults(notebook: NotebookNode) -> list[str]:
+    """Pictures that no words describe, or with fewer pixels than fine screens show."""
+    faults = []
+    for cell in code_cells(notebook):
+        line = cell.source.splitlines()[0] if cell.source else ""
+        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        alt = cell.metadata.get("alt")
+        if alt and not pictures:
+            faults.append(f"alt without a picture: {line}")
+        elif pictures and not alt:
+            faults.append(f"no alt: {line}")
+        elif pictures and not 60 <= len(alt) <= 300:
+            faults.append(f"alt of {len(alt)} letters, not 60 to 300: {line}")
+        for output in pictures:
+            image = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+            shown = output.metadata.get("image/png", {}).get("width")
+            if shown is None or abs(image.width - 2 * shown) > 1:
+                faults.append(f"{image.width} pixels wide, shown as {shown}: {line}")
     return faults
 
 

@@ -4,7 +4,9 @@ Every check of bookcheck.py is tried twice: on the book, which must have no faul
 notebook with a deliberate fault, which it must name.
 """
 
+import base64
 import importlib
+import io
 import os
 import re
 import types
@@ -15,6 +17,7 @@ import pytest
 import yaml
 from bookcheck import ROOT, book
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from minillm.checks import exercise, expect
 
@@ -81,6 +84,11 @@ def test_lab_has_its_parts(lab):
     assert bookcheck.lab_faults(notebook) + bookcheck.class_faults(notebook) == []
 
 
+@STEMS
+def test_pictures_are_described_and_sharp(stem):
+    assert bookcheck.picture_faults(read(stem)) == []
+
+
 @EACH
 def test_layers_are_compared_with_trusted_ones(chapter):
     if not any("minillm/model" in file for file in chapter["builds"]):
@@ -120,7 +128,7 @@ def test_glossary_names_each_term_where_it_is_built():
     file = ROOT / "chapters/glossary.md"
     text = file.read_text(encoding="utf-8")
     assert bookcheck.link_faults(text, file.parent) == []
-    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| \[\d\]\((\w+)\.ipynb\) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| ([^|]+) \| [^|]+ \| \[\d+\]\((\w+)\.ipynb\) \|$", text, re.MULTILINE)
     terms = [term.lower() for term, _ in rows]
     assert len(rows) > 30 and terms == sorted(terms)
     for term, slug in rows:
@@ -139,8 +147,19 @@ def test_links_resolve():
 # The checks, on notebooks that are right and on notebooks that are wrong
 
 
+def png(size=(8, 4), mode="RGBA"):
+    """A picture in base64: RGBA as a kernel sends it, P, with a palette, as the book keeps it."""
+    file = io.BytesIO()
+    Image.effect_noise(size, 50).convert(mode).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+PNG = png(mode="P")
+
+
 def picture():
-    return new_output("display_data", {"image/png": "iVBORw0KGgo=", "text/plain": "<Figure>"})
+    size = {"image/png": {"width": 4, "height": 2}}
+    return new_output("display_data", {"image/png": PNG, "text/plain": "<Figure>"}, metadata=size)
 
 
 def text(words, name="stdout"):
@@ -173,8 +192,9 @@ def merge(cells, heading):
 def good_chapter():
     objectives = "**In this chapter** you will\n\n- add;\n- subtract;\n- draw.\n\n*An hour.*"
     question = "Why?\n\n<details><summary>Answer</summary>\nSo.\n</details>"
+    said = {"alt": "One line against the step, which falls at first and then stays where it is."}
     cells = [new_markdown_cell("# 9. Numbers"), new_markdown_cell(objectives)]
-    cells += [new_code_cell(f"plot({i})", outputs=[picture()]) for i in range(2)]
+    cells += [new_code_cell(f"plot({i})", outputs=[picture()], metadata=said) for i in range(2)]
     checked = {"tags": ["nbval-check-output"]}
     cells += [
         new_code_cell(f"print({i})", outputs=[text(f"{i}\n")], metadata=checked) for i in range(10)
@@ -554,6 +574,25 @@ def test_a_table_that_is_stale():
 # The authors' tool
 
 
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (lambda cell: cell.metadata.pop("alt"), "no alt: plot(0)"),
+        (
+            lambda cell: cell.metadata.update(alt="A line."),
+            "alt of 7 letters, not 60 to 300: plot(0)",
+        ),
+        (lambda cell: cell.outputs.clear(), "alt without a picture: plot(0)"),
+        (lambda cell: cell.outputs[0].metadata.clear(), "8 pixels wide, shown as None: plot(0)"),
+    ],
+)
+def test_pictures_without_words_or_sharpness_are_named(change, fault):
+    chapter = good_chapter()
+    assert bookcheck.picture_faults(chapter) == []
+    change(cell_with(chapter, "plot(0)"))
+    assert bookcheck.picture_faults(chapter) == [fault]
+
+
 def test_cleaning_changes_nothing_twice_and_takes_what_differs_from_run_to_run():
     chapter = good_chapter()
     assert book.clean(chapter) == chapter
@@ -574,9 +613,20 @@ def test_cleaning_changes_nothing_twice_and_takes_what_differs_from_run_to_run()
     outputs = [output.text for output in cell_with(cleaned, "print(0)").outputs]
     assert outputs == ["a\n0\n", "!", "in chapters\n"]
     assert "2026" not in str(cleaned) and "3.11" not in str(cleaned)
-    assert all(set(cell.metadata) <= {"tags"} for cell in cleaned.cells)
+    assert all(set(cell.metadata) <= {"tags", "alt"} for cell in cleaned.cells)
     assert "noise" not in str(cleaned) and "_version" not in book.to_text(cleaned)
     assert cell.id == "random"  # a copy was cleaned
+
+
+def test_a_picture_keeps_its_size_on_the_page_and_few_colours():
+    noisy = picture()
+    noisy.data["image/png"] = png(size=(300, 200))
+    cleaned = book.clean(new_notebook(cells=[new_code_cell("plot()", outputs=[noisy])]))
+    output = cleaned.cells[0].outputs[0]
+    small = Image.open(io.BytesIO(base64.b64decode(output.data["image/png"])))
+    assert small.mode == "P" and small.size == (300, 200)
+    assert output.metadata == {"image/png": {"width": 4, "height": 2}}
+    assert book.clean(cleaned) == cleaned
 
 
 def test_outputs_stay_with_their_cells():
@@ -587,7 +637,7 @@ def test_outputs_stay_with_their_cells():
     replace(new, "plot(1)", "plot(1, 1)")
     kept = book.keep_outputs(new, old)
     assert kept.cells[2].outputs == cell_with(old, "print(3)").outputs  # equal text, first served
-    assert cell_with(kept, "plot(0)").outputs == [picture()]
+    assert cell_with(kept, "plot(0)").outputs == cell_with(old, "plot(0)").outputs
     assert cell_with(kept, "plot(1, 1)").outputs == []
     twins = [new_code_cell("next(x)", outputs=[text(words)]) for words in ("a", "b")]
     bare = new_notebook(cells=[new_code_cell("next(x)") for _ in twins])
