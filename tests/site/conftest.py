@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import re
-import shutil
 import sys
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -21,21 +20,15 @@ from filelock import FileLock
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "site"))
+import printing  # noqa: E402
+
+import build  # noqa: E402
+
 SITE = ROOT / "build/tested/site"
 REPOSITORY = "owner/book"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 # A name of a host leads nowhere, so that nothing leaves this machine even if a page asks for it.
-FLAGS = [
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
-
-
-def find_browser() -> str | None:
-    """Return the program that $CHROMIUM names, or the first of BROWSERS on PATH."""
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
+NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 
 
 @pytest.fixture(scope="session")
@@ -56,9 +49,6 @@ def once(tmp_path_factory):
 
 
 def build_site() -> str:
-    sys.path.insert(0, str(ROOT / "site"))
-    import build
-
     build.build_html(SITE, REPOSITORY)
     return str(SITE)
 
@@ -86,12 +76,12 @@ def server(site):
 
 @pytest.fixture(scope="session")
 def browser():
-    program = find_browser()
-    if program is None:
+    program = printing.find_browser(os.environ)
+    if not program:
         pytest.skip("needs a browser: install Chromium or Chrome, or set CHROMIUM to its program")
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    flags = [*printing.flags(), NOWHERE]
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=program, args=[*FLAGS, *sandbox])
+        yield playwright.chromium.launch(executable_path=program, args=flags)
 
 
 @pytest.fixture

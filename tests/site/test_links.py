@@ -12,6 +12,7 @@ from sitecheck import DRAWN_UP, IN_ORDER, PAGES, SOLVED, WRITTEN, book
 
 from conftest import REPOSITORY, ROOT
 
+VIEWED = {c["slug"]: c["viewer"] for c in book.load_chapters(ROOT) if "viewer" in c}
 PARTS = book.load_book(ROOT)["parts"]
 NOTEBOOKS = [f"chapters/{c['slug']}" for c in WRITTEN] + [f"solutions/{c['slug']}" for c in SOLVED]
 BINDER = f"https://mybinder.org/v2/gh/{REPOSITORY}/gh-pages?urlpath=lab%2Ftree%2F"
@@ -62,6 +63,8 @@ def test_a_notebook_can_be_had_and_run_elsewhere(elements, site, name):
     folder, slug = name.split("/")
     other = {"chapters": "solutions", "solutions": "chapters"}[folder]
     also = [f"../{other}/{slug}.html"] if slug in {c["slug"] for c in SOLVED} else []
+    if folder == "chapters" and slug in VIEWED:
+        also.append(f"../viewer.html#{VIEWED[slug]}")
     assert actions == [f"../{file}", f"{COLAB}{file}", BINDER + file.replace("/", "%2F"), *also]
     committed = book.read_notebook(ROOT / f"{name}.ipynb")
     text = (site / file).read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from bookcheck import ROOT
@@ -27,12 +28,18 @@ PAGE = f"""<!doctype html><html lang="en"><title>Book</title><body>
 </div></section></article></body></html>"""
 
 
+def print_apart(html, parts, out):
+    """Print in a thread of its own: Playwright runs once in a thread, and a test's browser may."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(printing.print_book, html, parts, out, BROWSER).result()
+
+
 @pytest.fixture(scope="module")
 def sheets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("print")
     (folder / "index.html").write_text(PAGE, encoding="utf-8")
     parts = [("Part A", "one"), ("Part B", "two")]
-    n = printing.print_book(folder / "index.html", parts, folder / "book.pdf", BROWSER)
+    n = print_apart(folder / "index.html", parts, folder / "book.pdf")
     assert sorted(file.name for file in folder.iterdir()) == ["book.pdf", "index.html"]
     texts = [page.extract_text() for page in PdfReader(folder / "book.pdf").pages]
     assert n == len(texts)
@@ -56,5 +63,5 @@ def test_folds_are_open_and_what_is_for_the_screen_is_gone(sheets):
 
 def test_a_page_that_is_missing_leaves_no_half_a_book(tmp_path):
     with pytest.raises(Exception, match="ERR_FILE_NOT_FOUND"):
-        printing.print_book(tmp_path / "none.html", [], tmp_path / "book.pdf", BROWSER)
+        print_apart(tmp_path / "none.html", [], tmp_path / "book.pdf")
     assert list(tmp_path.iterdir()) == []
