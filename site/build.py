@@ -151,6 +151,12 @@ def home(contents: dict, chapters: list[dict]) -> str:
     return re.sub(r"\{(\w+)\}(?!`)", lambda found: slots.get(found[1], found[0]), text)
 
 
+def older(file: Path, folders: list[Path]) -> bool:
+    """Tell whether a file is there, and older than any Python file in the folders."""
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    return file.exists() and any(f.stat().st_mtime > file.stat().st_mtime for f in files)
+
+
 def build(builder: str, repository: str, out: Path) -> dict[str, str]:
     """Have Sphinx build the book into a folder; beside it is kept what makes the next build quick.
 
@@ -166,6 +172,9 @@ def build(builder: str, repository: str, out: Path) -> dict[str, str]:
         RuntimeError: for a page's fault, such as a dead link.
     """
     source, doctrees = out.parent / "pages", out.parent / f"doctrees-{builder}"
+    if older(doctrees / "environment.pickle", [HERE, ROOT / "minillm"]):
+        shutil.rmtree(doctrees)  # Sphinx keeps links to what the reference no longer holds
+        shutil.rmtree(out / "_modules", ignore_errors=True)
     before = set(source.rglob("*.*"))
     further = stage(source, repository)
     for gone in before - set(source.rglob("*.*")):

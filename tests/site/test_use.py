@@ -42,7 +42,7 @@ def test_search_finds_chapters_and_names(new_page, words, file, heading, size):
     assert file in {address.split("#")[0].split("?")[0] for address in found}
     page.locator(f"#search-results a[href^='{file}']").first.click()
     page.wait_for_url(f"**/{file}*")
-    assert heading in page.locator("h1").inner_text()
+    assert heading in page.locator("article h1").inner_text()
 
 
 def test_search_says_when_nothing_is_found(new_page):

@@ -44,7 +44,9 @@ OVERFLOW = """() => {
   const named = (e) => `${e.localName}.${e.className}: ${e.textContent.trim().slice(0, 50)}`;
   const scrolls = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
   const scroller = (e) => { while (e && !scrolls(e)) e = e.parentElement; return e; };
-  const end = (box, e) => box.left + Math.max(box.width, e.scrollWidth);
+  // Text may run out of its box, but what a formula or a drawing says of its content is no width.
+  const inner = (e) => e.closest("mjx-container, svg") ? 0 : e.scrollWidth;
+  const end = (box, e) => box.left + Math.max(box.width, inner(e));
   const waiting = ".bd-sidebar-secondary, mjx-assistive-mml";   // outside until it is asked for
   const wide = [...document.querySelectorAll("main *")].filter((e) =>
     end(e.getBoundingClientRect(), e) > innerWidth + 1
@@ -95,11 +97,15 @@ def watch(page: Page, own: tuple[str, ...]) -> list[str]:
         if response.status >= 400:
             faults.append(f"status {response.status}: {response.url}")
 
+    def note_failure(request):
+        if request.failure != "net::ERR_ABORTED":  # the reader has gone on to another page
+            faults.append(f"failed: {request.url}")
+
     page.on("console", note_console)
     page.on("pageerror", lambda error: faults.append(f"JavaScript: {error}"))
     page.on("request", note_request)
     page.on("response", note_response)
-    page.on("requestfailed", lambda request: faults.append(f"failed: {request.url}"))
+    page.on("requestfailed", note_failure)
     return faults
 
 
