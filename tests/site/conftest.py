@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import threading
+import warnings
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def once(tmp_path_factory):
 
 
 def build_site() -> str:
-    build.build_html(SITE, REPOSITORY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of Sphinx to the authors of its extensions
+        build.build_html(SITE, REPOSITORY)
     return str(SITE)
 
 

@@ -14,7 +14,7 @@ MATH_IS_SET = "() => window.MathJax?.startup?.promise.then(() => true)"
 STILL = "*, ::before, ::after { transition: none !important; animation: none !important }"
 # The theme looks again for boxes that scroll, to let the Tab key reach them, 300 ms after a resize.
 SETTLED_MS = 500
-PATIENCE_MS = 15_000  # for what a page must show; on a busy machine it takes seconds
+PATIENCE_MS = 120_000  # for what a page must show: a busy machine is no fault of the page
 
 # Formulas that were not set, and what is left of TeX or Markdown in the text that a reader sees.
 FORMULAS = r"""() => {
@@ -45,7 +45,8 @@ OVERFLOW = """() => {
   const scrolls = (e) => ["auto", "scroll"].includes(getComputedStyle(e).overflowX);
   const scroller = (e) => { while (e && !scrolls(e)) e = e.parentElement; return e; };
   // Text may run out of its box, but what a formula or a drawing says of its content is no width.
-  const inner = (e) => e.closest("mjx-container, svg") ? 0 : e.scrollWidth;
+  const drawn = (e) => e.closest(".math, svg") || e.querySelector(".math");
+  const inner = (e) => drawn(e) ? 0 : e.scrollWidth;
   const end = (box, e) => box.left + Math.max(box.width, inner(e));
   const waiting = ".bd-sidebar-secondary, mjx-assistive-mml";   // outside until it is asked for
   const wide = [...document.querySelectorAll("main *")].filter((e) =>
@@ -134,6 +135,7 @@ def visit(browser: Browser, server: str, name: str) -> dict:
     """
     context = browser.new_context(viewport=WIDE, color_scheme="light", reduced_motion="reduce")
     page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
     faults = watch(page, (server,))
     page.goto(server + name)
     page.evaluate(MATH_IS_SET)
