@@ -85,26 +85,37 @@ def lines(
     for i, (x, y) in enumerate(series.values()):
         few = len(x) <= 12
         axes.plot(x, y, DASHES[i], color=COLOURS[i], marker=MARKERS[i] if few else None)
+    dotted = []
     for name, y in (levels or {}).items():
-        axes.axhline(y, color="0.4", linewidth=1, linestyle=(0, (1, 2)))
+        dotted.append(axes.axhline(y, color="0.4", linewidth=1, linestyle=(0, (1, 2))))
         lowest = y <= min(min(values) for _, values in series.values())
         where = {"ha": "right", "va": "top" if lowest else "bottom"}
         axes.annotate(name, (0.6, y), color="0.3", xycoords=("axes fraction", "data"), **where)
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    _name_ends(axes, series)
+    _name_ends(axes, series, dotted)
     return axes
 
 
-def _name_ends(axes: Any, series: Mapping[str, tuple[Sequence[float], Sequence[float]]]) -> None:
-    """Write each curve's name at its end, upper ones first, no two on one line."""
+def _name_ends(
+    axes: Any, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], dotted: list
+) -> None:
+    """Write each curve's name at its end, upper ones first, no two on one line.
+
+    A dotted level at the height of a name stops where the curves do, short of the name.
+    """
     ends = [(x[-1], y[-1], name, COLOURS[i]) for i, (name, (x, y)) in enumerate(series.items())]
     axes.autoscale_view()  # so that heights are those of the finished picture
+    last = max(x for x, _, _, _ in ends)
     line, above = 13 * axes.figure.dpi / 72, math.inf  # a line of text, in pixels
     for x, y, name, colour in sorted(ends, key=lambda end: -end[1]):
         height = axes.transData.transform((x, y))[1]
         shift = min(0.0, above - line - height)
         above = height + shift
+        for level in dotted:
+            level_height = axes.transData.transform((x, level.get_ydata()[0]))[1]
+            if x == last and abs(level_height - above) < line / 2:
+                level.set_xdata([0, axes.transLimits.transform((x, y))[0]])
         axes.annotate(
             name,
             (x, y),
