@@ -1,6 +1,7 @@
 """The website's pages before Sphinx reads them: what is put into the notebooks, and what is not."""
 
 import ast
+import os
 import subprocess
 import sys
 
@@ -260,3 +261,14 @@ def test_the_repository_is_that_of_origin(tmp_path, url, expected):
         subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", url], check=True)
     assert build.find_repository({}, tmp_path) == expected
     assert build.find_repository({"GITHUB_REPOSITORY": "a/b"}, tmp_path) == "a/b"
+
+
+def test_a_cache_older_than_the_code_is_told_from_a_newer_one(tmp_path):
+    code, cache = tmp_path / "package/deep/code.py", tmp_path / "environment.pickle"
+    code.parent.mkdir(parents=True)
+    code.touch()
+    assert not build.older(cache, [tmp_path / "package"])
+    cache.touch()
+    for seconds, expected in ((10, True), (-10, False)):
+        os.utime(code, (cache.stat().st_mtime + seconds,) * 2)
+        assert build.older(cache, [tmp_path / "package"]) == expected

@@ -69,7 +69,7 @@ FAULTY = """<!doctype html><html lang="en"><head><title>x</title></head><body><m
 </main></body></html>"""
 
 
-def test_a_visit_notes_every_fault(browser, server, tmp_path, monkeypatch):
+def test_a_visit_notes_every_fault(browser, tmp_path):
     (tmp_path / "faulty.html").write_text(FAULTY.format(long="long " * 400), encoding="utf-8")
     address = f"{tmp_path.as_uri()}/"
     seen = visits.visit(browser, address, "faulty.html")
