@@ -95,7 +95,7 @@ def stage(source: Path, repository: str) -> dict[str, str]:
     )
     solved = [c for c in chapters if not book.is_lab(c)]
     files["solutions/index.md"] = pages.solutions_page(solved)
-    files["index.md"] = home(contents, chapters)
+    files["index.md"] = home(contents, chapters, repository)
     for name, text in files.items():
         write(source / name, text)
     for old in source.rglob("*"):
@@ -135,8 +135,9 @@ def documents(contents: dict) -> list[tuple[str, list[str]]]:
     return [(title, names) for title, names in parts if names]
 
 
-def home(contents: dict, chapters: list[dict]) -> str:
-    """Return the home page's text."""
+def home(contents: dict, chapters: list[dict], repository: str) -> str:
+    """Return the home page's text; what the arguments are, `stage` says."""
+    url = f"https://github.com/{repository}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ten_lines = re.search(r"## `minillm` in ten lines\n\n```python\n(.*?)\n```", readme, re.S)[1]
     slots = {
@@ -145,10 +146,12 @@ def home(contents: dict, chapters: list[dict]) -> str:
         "first": chapters[0]["slug"],
         "first_lab": next(c["slug"] for c in chapters if book.is_lab(c)),
         "ten_lines": ten_lines,
+        "folder": f"[the book's folder]({url})" if repository else "the book's folder",
+        "install": f"pip install git+{url}" if repository else "pip install .",
         "contents": pages.contents(documents(contents)),
     }
     text = (HERE / "home.md").read_text(encoding="utf-8")
-    return re.sub(r"\{(\w+)\}(?!`)", lambda found: slots.get(found[1], found[0]), text)
+    return re.sub(r"\{(\w+)\}", lambda found: slots.get(found[1], found[0]), text)
 
 
 def older(file: Path, folders: list[Path]) -> bool:
