@@ -38,13 +38,13 @@ notebooks: $(READY)  ## run every notebook and compare the outputs that must not
 	$(BIN)/python -m pytest --nbval-lax -n $(WORKERS) --dist loadscope chapters solutions
 
 book: $(READY)  ## the book as a website, in build/site
-	$(BIN)/python site/build.py html
+	$(BIN)/python site/website.py html
 
 serve: $(READY)  ## the same, at http://localhost:8000
-	$(BIN)/python site/build.py serve
+	$(BIN)/python site/website.py serve
 
 pdf: $(READY)  ## the whole book as build/book.pdf (needs Chromium or Chrome)
-	$(BIN)/python site/build.py pdf
+	$(BIN)/python site/website.py pdf
 
 lint: $(READY)  ## ruff: style and format
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Sphinx's settings for the book's website. build.py writes the pages and calls Sphinx."""
+"""Sphinx's settings for the book's website. website.py writes the pages and calls Sphinx."""
 
 import re
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent / "scripts")]
 import book  # noqa: E402
-import pages  # noqa: E402
+import links  # noqa: E402
 import reference  # noqa: E402
 
 project = book.load_book()["title"]
@@ -77,7 +77,7 @@ def name_parts(app, pagename, templatename, context, doctree):
     context["body"] = parameters.sub('<dl role="presentation">', context.get("body", ""))
 
 
-SLUGS = pages.slugs_by_name(book.load_chapters())
+SLUGS = links.slugs_by_name(book.load_chapters())
 HOMES = reference.known_names(HERE.parent)
 
 

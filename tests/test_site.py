@@ -11,10 +11,10 @@ from bookcheck import ROOT, book
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 sys.path.insert(0, str(ROOT / "site"))
+import links
 import pages
 import reference
-
-import build
+import website
 
 CHAPTERS = [c for c in book.load_chapters() if c["status"] == "written"]
 HOMES = {"Heads": "minillm.model.attention", "train": "minillm.train.loop"}
@@ -47,11 +47,11 @@ def notebook_of(chapter, folder="chapters"):
     ],
 )
 def test_papers_and_the_first_mention_of_a_chapter_are_links(before, after):
-    assert pages.with_links(before, SLUGS, own="") == after
+    assert links.with_links(before, SLUGS, own="") == after
 
 
 def test_a_page_does_not_link_to_itself():
-    assert pages.with_links("chapter 1", SLUGS, own="01_a") == "chapter 1"
+    assert links.with_links("chapter 1", SLUGS, own="01_a") == "chapter 1"
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter["slug"])
@@ -66,7 +66,7 @@ def test_each_chapter_has_one_box_of_what_it_teaches(chapter):
 def test_links_to_files_lead_to_the_reference():
     text = "[`model/gpt.py`](../minillm/model/gpt.py), [all](../minillm/hub/__init__.py)"
     expected = "{py:mod}`model/gpt.py <minillm.model.gpt>`, {py:mod}`all <minillm.hub>`"
-    assert pages.with_reference(text) == expected
+    assert links.with_reference(text) == expected
 
 
 def made_page(cells, repository="", folder="chapters", anchors=()):
@@ -121,7 +121,7 @@ def test_wide_pictures_and_long_lines_are_marked():
 def test_apostrophes_in_folds_are_those_of_the_text():
     text = "can't <details><summary>It's</summary>\ncan't <code>d['a'b]</code>\n</details>"
     after = "can't <details><summary>It’s</summary>\ncan’t <code>d['a'b]</code>\n</details>"
-    assert pages.with_apostrophes(text) == after
+    assert links.with_apostrophes(text) == after
 
 
 def test_places_are_named_before_their_cells():
@@ -158,7 +158,7 @@ def test_a_notebook_for_elsewhere_installs_the_package_first():
 def test_each_term_of_the_glossary_leads_to_a_cell_that_says_it():
     text = (ROOT / "chapters/glossary.md").read_text(encoding="utf-8")
     notebooks = {c["slug"]: notebook_of(c) for c in CHAPTERS}
-    linked, anchors = pages.glossary(text, notebooks)
+    linked, anchors = links.glossary(text, notebooks)
     names = [name for places in anchors.values() for _, name in places]
     terms = text.split("## Glossary")[1].count("\n| ") - 1
     assert len(names) == len(set(names)) == terms == linked.count("](#term-")
@@ -169,9 +169,9 @@ def test_each_term_of_the_glossary_leads_to_a_cell_that_says_it():
 def test_a_term_is_looked_for_in_bold_first():
     cells = [new_code_cell("head"), new_markdown_cell("A head."), new_markdown_cell("**Heads**")]
     notebook = new_notebook(cells=cells)
-    assert pages.first_use("head", notebook) == 2
-    assert pages.first_use("long name (head)", new_notebook(cells=cells[:2])) == 1
-    assert pages.first_use("tail", notebook) is None
+    assert links.first_use("head", notebook) == 2
+    assert links.first_use("long name (head)", new_notebook(cells=cells[:2])) == 1
+    assert links.first_use("tail", notebook) is None
 
 
 def test_the_reference_holds_every_public_name_of_the_package_once():
@@ -259,16 +259,16 @@ def test_the_repository_is_that_of_origin(tmp_path, url, expected):
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     if url:
         subprocess.run(["git", "-C", tmp_path, "remote", "add", "origin", url], check=True)
-    assert build.find_repository({}, tmp_path) == expected
-    assert build.find_repository({"GITHUB_REPOSITORY": "a/b"}, tmp_path) == "a/b"
+    assert website.find_repository({}, tmp_path) == expected
+    assert website.find_repository({"GITHUB_REPOSITORY": "a/b"}, tmp_path) == "a/b"
 
 
 def test_a_cache_older_than_the_code_is_told_from_a_newer_one(tmp_path):
     code, cache = tmp_path / "package/deep/code.py", tmp_path / "environment.pickle"
     code.parent.mkdir(parents=True)
     code.touch()
-    assert not build.older(cache, [tmp_path / "package"])
+    assert not website.older(cache, [tmp_path / "package"])
     cache.touch()
     for seconds, expected in ((10, True), (-10, False)):
         os.utime(code, (cache.stat().st_mtime + seconds,) * 2)
-        assert build.older(cache, [tmp_path / "package"]) == expected
+        assert website.older(cache, [tmp_path / "package"]) == expected

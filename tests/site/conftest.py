@@ -23,8 +23,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "site"))
 import printing  # noqa: E402
-
-import build  # noqa: E402
+import website  # noqa: E402
 
 SITE = ROOT / "build/tested/site"
 REPOSITORY = "owner/book"
@@ -52,7 +51,7 @@ def once(tmp_path_factory):
 def build_site() -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of Sphinx to the authors of its extensions
-        build.build_html(SITE, REPOSITORY)
+        website.build_html(SITE, REPOSITORY)
     return str(SITE)
 
 

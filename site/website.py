@@ -1,8 +1,8 @@
 """Builds the book's website from book.yml and the committed notebooks, without running them.
 
-python site/build.py html     pages into build/site, to open as files or to publish
-python site/build.py serve    the same, then a server on this machine at http://localhost:8000
-python site/build.py pdf      the whole book as build/book.pdf, printed by Chromium
+python site/website.py html     pages into build/site, to open as files or to publish
+python site/website.py serve    the same, then a server on this machine at http://localhost:8000
+python site/website.py pdf      the whole book as build/book.pdf, printed by Chromium
 """
 
 import argparse
@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(ROOT / "scripts")]
 import book  # noqa: E402
+import links  # noqa: E402
 import pages  # noqa: E402
 import printing  # noqa: E402
 import reference  # noqa: E402
@@ -60,7 +61,7 @@ def stage(source: Path, repository: str) -> dict[str, str]:
     """
     contents = book.load_book()
     chapters = [c for c in book.load_chapters() if c["status"] == "written"]
-    slugs = pages.slugs_by_name(chapters)
+    slugs = links.slugs_by_name(chapters)
     notebooks = {
         f"{stem.parent.name}/{stem.name}": book.read_notebook(stem.with_suffix(".ipynb"))
         for stem in book.find_pairs(ROOT, [])
@@ -70,7 +71,7 @@ def stage(source: Path, repository: str) -> dict[str, str]:
         for a in contents["appendices"]
     }
     by_slug = {c["slug"]: notebooks[f"chapters/{c['slug']}"] for c in chapters}
-    texts["glossary"], anchors = pages.glossary(texts["glossary"], by_slug)
+    texts["glossary"], anchors = links.glossary(texts["glossary"], by_slug)
     files, further = {}, {}
     for name, notebook in notebooks.items():
         folder, slug = name.split("/")
@@ -108,12 +109,11 @@ def reference_pages(chapters: list[dict]) -> dict[str, str]:
     """Return the pages of the reference, by path."""
     built_in: dict[str, list[str]] = {}
     for chapter in chapters:
+        link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
         for entry in chapter["builds"]:
-            link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
             for module in reference.modules(ROOT, entry):
                 built_in.setdefault(module, []).append(link)
         if not book.is_lab(chapter):
-            link = f"[chapter {chapter['number']}](../chapters/{chapter['slug']}.ipynb)"
             built_in[f"minillm.checks.{chapter['slug'][3:]}"] = [link]
     files = {"reference/index.md": reference.index_page()}
     for wing, (title, entries) in reference.WINGS.items():
@@ -136,7 +136,13 @@ def documents(contents: dict) -> list[tuple[str, list[str]]]:
 
 
 def home(contents: dict, chapters: list[dict], repository: str) -> str:
-    """Return the home page's text; what the arguments are, `stage` says."""
+    """Return the home page's text.
+
+    Args:
+        contents: book.yml.
+        chapters: its written chapters and labs.
+        repository: as `find_repository` gives it.
+    """
     url = f"https://github.com/{repository}"
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     ten_lines = re.search(r"## `minillm` in ten lines\n\n```python\n(.*?)\n```", readme, re.S)[1]
