@@ -28,9 +28,7 @@ python_maximum_signature_line_length = 100
 autodoc_inherit_docstrings = False  # torch's words about forward say nothing of ours
 autodoc_preserve_defaults = True
 viewcode_follow_imported_members = False  # or links back to the reference take a wrong name
-napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-templates_path = []
 
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -40,7 +38,6 @@ html_js_files = [("search.js", {"defer": "defer"})]
 html_favicon = str(HERE / "static/icon.svg")
 html_show_sourcelink = False
 html_copy_source = False
-html_last_updated_fmt = None
 html_theme_options = {
     "use_download_button": False,  # each page has its own line of links
     "show_toc_level": 2,
@@ -78,7 +75,7 @@ def name_parts(app, pagename, templatename, context, doctree):
 
 
 SLUGS = links.slugs_by_name(book.load_chapters())
-HOMES = reference.known_names(HERE.parent)
+HOMES = reference.homes(HERE.parent, reference.entries())
 
 
 def setup(app):

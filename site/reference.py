@@ -8,6 +8,8 @@ import ast
 import re
 from pathlib import Path
 
+import links
+
 # Wings in the order of the book: title, and files and folders of minillm/.
 WINGS = {
     "text": ("Text: the village, counts, tokenizers, data sets", ["minillm/text"]),
@@ -32,7 +34,6 @@ WINGS = {
         ],
     ),
 }
-ARXIV = re.compile(r"arXiv[ :](\d{4}\.\d{4,5})")
 SECTION = re.compile(r"^(Returns|Yields):(?: (.+)|())$|^(Raises): (.+)$")
 FIELDS = {"Returns": ":returns:", "Raises": ":raises:", "Yields": ":Yields:"}
 HOME = re.compile(r"\b([Cc]hapter|[Ll]ab) (\d+)\b")
@@ -63,15 +64,19 @@ def definitions(file: Path) -> list[str]:
     return [node.name for node in tree.body if isinstance(node, kinds) and node.name[0] != "_"]
 
 
-def known_names(root: Path) -> dict[str, str]:
-    """Return public name -> module, for the names that only one module of the package defines."""
+def entries() -> list[str]:
+    """Return the files and folders of all wings."""
+    return [entry for _, wing in WINGS.values() for entry in wing]
+
+
+def homes(root: Path, entries: list[str]) -> dict[str, str]:
+    """Return public name -> module, for the names that only one module of the entries defines."""
     found: dict[str, list[str]] = {}
-    for _, entries in WINGS.values():
-        for entry in entries:
-            for module, file in modules(root, entry).items():
-                for name in definitions(file):
-                    found.setdefault(name, []).append(module)
-    return {name: homes[0] for name, homes in found.items() if len(homes) == 1}
+    for entry in entries:
+        for module, file in modules(root, entry).items():
+            for name in definitions(file):
+                found.setdefault(name, []).append(module)
+    return {name: places[0] for name, places in found.items() if len(places) == 1}
 
 
 def exports(file: Path) -> list[tuple[str, str]]:
@@ -165,7 +170,9 @@ def inline(text: str, slugs: dict[str, str], homes: dict[str, str]) -> str:
             # Stars stay where they mean emphasis, as in *word*.
             part = re.sub(r"(?<!\w)\*([A-Za-z][^*]*)\*(?!\w)|([*|\\])", keep_emphasis, part)
             part = re.sub(r"(\w)_(?!\w)", r"\1\\_", part)
-            part = HOME.sub(chapter, ARXIV.sub(r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", part))
+            part = HOME.sub(
+                chapter, links.ARXIV.sub(r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", part)
+            )
             # A literal ends only before a sign or a space.
             parts[i] = f"\\ {part}" if i and re.match(r"\w", part) else part
             if i + 1 < len(parts) and re.search(r"\w$", part):

@@ -76,12 +76,7 @@ def stage(source: Path, repository: str) -> dict[str, str]:
     for name, notebook in notebooks.items():
         folder, slug = name.split("/")
         chapter = next(c for c in chapters if c["slug"] == slug)
-        homes = {
-            public: module
-            for entry in chapter["builds"]
-            for module, file in reference.modules(ROOT, entry).items()
-            for public in reference.definitions(file)
-        }
+        homes = reference.homes(ROOT, chapter["builds"])
         places = anchors.get(slug, []) if folder == "chapters" else []
         shown = pages.page(notebook, folder, chapter, slugs, homes, places, repository)
         files[f"{name}.ipynb"] = pages.dump(shown)
